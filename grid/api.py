@@ -1,0 +1,171 @@
+"""Finding a cluster: `connect` for a running one, `local` for one of this program's own.
+
+Not here: what is done with it (``client/``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from grid.client.connections import Gateway
+from grid.client.session import Grid
+from grid.config import Config, load, resolve_secret
+from grid.errors import ConnectError
+from grid.transport.unix import local_node_ports
+from grid.types import Address
+from grid.wire.security import derive_keys
+
+CONFIG_VARIABLE = "GRID_CONFIG"
+CONFIG_NAME = "cluster.toml"
+LOCAL_START_DEADLINE_S = 60.0
+
+
+class LocalRequest(msgspec.Struct, frozen=True):
+    """What `local` tells the launcher it starts, as one JSON line on its standard input."""
+
+    cluster: str
+    secret: str
+    nodes: int
+    workers: int
+    storage_processes: int
+    module_paths: list[str]
+
+
+class LocalReady(msgspec.Struct, frozen=True):
+    """What that launcher answers, as one JSON line, once every node is ready."""
+
+    addresses: list[tuple[str, int]]
+
+
+def find_config(path: str | Path | None) -> Path | None:
+    """Return the configuration to use: the given one, $GRID_CONFIG, ./cluster.toml, or None."""
+    if path is not None:
+        return Path(path)
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    here = Path(CONFIG_NAME)
+    return here if here.exists() else None
+
+
+def connect(address: str | None = None, *, config: str | Path | None = None) -> Grid:
+    """Connect to a running cluster.
+
+    Without `address`: this user's nodes on this machine, then the configured seeds. Cluster
+    name, secret and deadlines come from `config`, else $GRID_CONFIG, else ./cluster.toml,
+    else the defaults.
+
+    Raises: ConnectError with what was tried; AuthenticationError; ConfigError.
+    """
+    return open_client(load(find_config(config)), address)
+
+
+def open_client(config: Config, address: str | None = None) -> Grid:
+    """Connect with a configuration that is loaded already; see `connect`."""
+    secret = resolve_secret(config)
+    keys = derive_keys(secret, config.cluster.name) if secret is not None else None
+    gateways: list[Gateway] = []
+    if address is not None:
+        try:
+            gateways.append(Address.parse(address))
+        except ValueError as error:
+            raise ConnectError(f"{error}; an address looks like 192.168.1.5:7701") from error
+    else:
+        # The configured port first: it is the likeliest of several local nodes.
+        ports = local_node_ports()
+        gateways += sorted(ports, key=lambda port: (port != config.node.port, port))
+        if keys is not None:
+            gateways += [Address.parse(seed) for seed in config.discovery.seeds]
+    return Grid(
+        gateways,
+        keys,
+        config.cluster.name,
+        config.client,
+        storage_options=config.storage,
+        executor_options=config.executor,
+    )
+
+
+@contextmanager
+def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Iterator[Grid]:
+    """Run a cluster of `nodes` whole nodes for the length of a ``with`` block; yield a client.
+
+    For notebooks and tests. The nodes are processes of their own (a fresh interpreter, never
+    a fork of this program) on free loopback ports, with a secret of their own; they end with
+    the block, and also if this program is killed.
+
+    Args:
+        nodes: how many, at least 1.
+        workers: per node; 0 shares out the cores.
+        storage_processes: per node; 0 shares out the cores, at most 4 each.
+
+    Raises: ConnectError when they do not start.
+    """
+    request = LocalRequest(
+        cluster=f"local-{secrets.token_hex(4)}",
+        secret=secrets.token_urlsafe(32),
+        nodes=nodes,
+        workers=workers,
+        storage_processes=storage_processes,
+        module_paths=[path or os.getcwd() for path in sys.path],
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "grid", "local-cluster"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(request.module_paths)},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(request) + b"\n")
+        process.stdin.flush()
+        line = process.stdout.readline()  # The launcher keeps its own start deadline.
+        if not line:
+            raise ConnectError("the local cluster did not start (its reason is printed above)")
+        ready = msgspec.json.decode(line, type=LocalReady)
+        keys = derive_keys(request.secret.encode(), request.cluster)
+        config = Config()
+        with Grid(
+            [Address(*address) for address in ready.addresses],
+            keys,
+            request.cluster,
+            config.client,
+        ) as client:
+            yield client
+    finally:
+        process.stdin.close()  # End of file: stop.
+        try:
+            process.wait(timeout=LOCAL_START_DEADLINE_S)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def local_config(request: LocalRequest) -> Config:
+    """Return the configuration of a local cluster's nodes."""
+    config = Config()
+    return dataclasses.replace(
+        config,
+        cluster=dataclasses.replace(config.cluster, name=request.cluster, secret=request.secret),
+        node=dataclasses.replace(
+            config.node,
+            name="local",
+            bind="127.0.0.1",
+            port=0,
+            workers=request.workers,
+            storage_processes=request.storage_processes,
+        ),
+        discovery=dataclasses.replace(config.discovery, multicast=False, seeds=()),
+    )

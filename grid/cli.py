@@ -1,0 +1,218 @@
+"""The command line: one function per command, each thin.
+
+Exit codes: 0 done; 1 it failed (the reason stands in one sentence on stderr); 2 the command
+line or the configuration is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import orjson
+from rich.console import Console
+
+from grid import config as configuration
+from grid.api import (
+    CONFIG_NAME,
+    LocalReady,
+    LocalRequest,
+    find_config,
+    local_config,
+    open_client,
+)
+from grid.config import Config
+from grid.console.model import decode
+from grid.console.terminal import open_console
+from grid.console.view import status_table
+from grid.errors import ConfigError, GridError
+from grid.supervisor.launcher import Launcher
+from grid.supervisor.observer import ConsoleObserver
+from grid.supervisor.resolve import resolve_nodes
+from grid.supervisor.stop import stop_local_nodes
+from grid.supervisor.supervisor import Supervisor
+from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
+
+NODES_MAX = 64
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigError as error:
+        print(f"grid: {error}", file=sys.stderr)
+        return 2
+    except GridError as error:
+        print(f"grid: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="grid",
+        description="A distributed in-memory data grid: one 'grid up' on each machine.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start this machine's node")
+    _add_config(up)
+    up.add_argument("--nodes", type=_count, default=1, help="whole nodes to start here (1)")
+    up.add_argument("--port", type=int, help="port of the (first) node; 0: any free one")
+    up.add_argument("--name", help="what people see this node called (host name)")
+    up.add_argument("--workers", type=int, help="worker processes per node (cores)")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stop this machine's nodes of the cluster")
+    _add_config(down)
+    down.set_defaults(run=_down)
+
+    status = commands.add_parser("status", help="show members, partitions and tasks")
+    _add_config(status)
+    status.add_argument("--connect", metavar="HOST:PORT", help="ask this node")
+    status.add_argument("--json", action="store_true", help="print the document as JSON")
+    status.set_defaults(run=_status)
+
+    keygen = commands.add_parser("keygen", help="write a new secret into cluster.toml")
+    _add_config(keygen)
+    keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
+    keygen.set_defaults(run=_keygen)
+
+    accept = commands.add_parser("accept-loss", help="use lost partitions again, empty")
+    _add_config(accept)
+    accept.add_argument("--connect", metavar="HOST:PORT", help="tell this node")
+    accept.set_defaults(run=_accept_loss)
+
+    local = commands.add_parser("local-cluster")  # For grid.local(): not listed, not for people.
+    local.set_defaults(run=_local_cluster)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"configuration (./{CONFIG_NAME} if there is one, else the defaults)",
+    )
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= NODES_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NODES_MAX}")
+    return int(text)
+
+
+def _load(options: argparse.Namespace) -> Config:
+    return configuration.load(find_config(options.config))
+
+
+# -- commands -----------------------------------------------------------------------------
+
+
+def _up(options: argparse.Namespace) -> int:
+    config = configuration.with_overrides(
+        _load(options), port=options.port, name=options.name, workers=options.workers
+    )
+    settings = resolve_nodes(config, options.nodes)
+    console = open_console(sys.stdout)
+    observer = ConsoleObserver(console)
+    console.start()
+    try:
+        if configuration.resolve_secret(config) is None:
+            observer.event(
+                "INFO",
+                "no secret configured: serving this machine only ('grid keygen' makes one)",
+            )
+        if options.nodes == 1:
+            _lead_own_group()
+            return Supervisor(settings[0], observer).run()
+        return Launcher(settings, observer).run()
+    finally:
+        console.stop()
+
+
+def _lead_own_group() -> None:
+    """A node is one process group; a terminal's foreground stays, for Ctrl-C to reach it."""
+    try:
+        is_foreground = os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        is_foreground = False  # No terminal.
+    if not is_foreground and os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+
+
+def _down(options: argparse.Namespace) -> int:
+    config = _load(options)
+    stopped = stop_local_nodes(config)
+    if not stopped:
+        print(f"no node of the cluster {config.cluster.name!r} runs on this machine")
+        return 1
+    print(f"stopped {stopped} node{'s' if stopped > 1 else ''}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    with open_client(_load(options), options.connect) as client:
+        document = client.status()
+    if options.json:
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    else:
+        Console().print(status_table(decode(document)))
+    return 0
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    path = Path(options.config) if options.config else Path(CONFIG_NAME)
+    configuration.keygen(path, force=options.force)
+    print(f"wrote a new secret into {path}; copy this file to every machine of the cluster")
+    return 0
+
+
+def _accept_loss(options: argparse.Namespace) -> int:
+    with open_client(_load(options), options.connect) as client:
+        lost = client.lost()
+        if not lost:
+            print("no partition is lost")
+            return 0
+        client.accept_loss()
+    print(f"{len(lost)} lost partitions will be served again, empty")
+    return 0
+
+
+class _QuietObserver:
+    """Prints what went wrong on stderr: the caller of `grid.local()` has its own output."""
+
+    def event(self, level: str, text: str) -> None:
+        """Show warnings and worse."""
+        if level in ("WARNING", "ERROR", "CRITICAL"):
+            print(f"{time.strftime('%H:%M:%S')} {level} {text}", file=sys.stderr, flush=True)
+
+    def report(self, message: Listening | Admitted | StatusSnapshot | StartFailed) -> None:
+        """Nothing to show."""
+
+
+def _local_cluster(options: argparse.Namespace) -> int:
+    """The other half of `grid.local()`: a request on stdin, readiness on stdout."""
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=LocalRequest)
+    settings = resolve_nodes(
+        local_config(request), request.nodes, module_paths=request.module_paths
+    )
+
+    def say_ready(addresses: list[tuple[str, int]]) -> None:
+        print(msgspec.json.encode(LocalReady(addresses)).decode(), flush=True)
+
+    return Launcher(settings, _QuietObserver(), on_all_admitted=say_ready, stop_fd=0).run()

@@ -1,0 +1,1 @@
+"""The client: routing, connections, the map and the executor as Python programs see them."""

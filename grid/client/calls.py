@@ -1,0 +1,68 @@
+"""A function call and its outcome as bytes, between a submitter and a worker.
+
+Runs in: clients and workers; the network processes in between never look inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from grid.errors import TaskError, WorkerLostError
+from grid.executor.messages import Outcome
+from grid.wire.codec import dump, load
+
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+def dump_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Pickle a call.
+
+    Raises: SerializationError when the function or an argument cannot travel.
+    """
+    return dump((function, args, kwargs))
+
+
+def load_call(payload: bytes) -> Call:
+    """Undo `dump_call`."""
+    call: Call = load(payload)
+    return call
+
+
+def pack_result(value: object) -> bytes:
+    """Pickle what a task returned."""
+    return dump(value)
+
+
+def pack_failure(error: BaseException, remote_traceback: str, node_name: str) -> bytes:
+    """Pickle what a task raised, with the traceback as text and the node's name.
+
+    An exception that cannot be pickled, or not be loaded again, travels as a TaskError with
+    its text.
+    """
+    origin = f"raised on node {node_name}:\n{remote_traceback}"
+    try:
+        data = dump((error, origin))
+        load(data)
+    except Exception:  # Anything: exceptions with own constructors often fail to load.
+        substitute = TaskError(f"{type(error).__name__}: {error}")
+        return dump((substitute, origin))
+    return data
+
+
+def unpack(outcome: Outcome, payload: bytes, node_name: str) -> Any:
+    """Return the task's value, or raise its exception with the remote traceback as a note.
+
+    Raises: whatever the task raised; WorkerLostError; TaskError.
+    """
+    if outcome is Outcome.RETURNED:
+        return load(payload)
+    if outcome is Outcome.RAISED:
+        error, origin = load(payload)
+        error.add_note(origin)
+        raise error
+    if outcome is Outcome.WORKER_DIED:
+        raise WorkerLostError(
+            f"the worker or node died under this task as often as allowed, last on {node_name}"
+        )
+    raise TaskError(f"the task ended as {outcome.name}")

@@ -1,0 +1,29 @@
+"""The knobs of a client: unit, range and reason of each. Declarations only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from grid.option import option
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How long a program that uses the cluster waits; free to differ between machines."""
+
+    operation_deadline_s: float = option(
+        15.0,
+        help="""How long one map operation may take in all, retries included, before it fails. The
+            default outlasts the death of a machine: it is noticed and replaced within that time.
+            """,
+        unit="seconds",
+        low=0.1,
+        high=3600.0,
+    )
+    connect_deadline_s: float = option(
+        10.0,
+        help="""How long connecting to the cluster may take before it fails.""",
+        unit="seconds",
+        low=0.1,
+        high=3600.0,
+    )

@@ -1,0 +1,59 @@
+"""From a partition to the storage process that holds it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid.partition.table import VACANT
+from grid.types import PARTITION_COUNT, Address, NodeId, TableStamp
+from grid.wire.control import NodeView, View
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One storage process: what a client opens a connection to."""
+
+    node_id: NodeId
+    name: str
+    address: Address
+    storage_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a partition is served, and the epoch to name."""
+
+    target: Target
+    epoch: int
+
+
+class Routing:
+    """One version of the table, ready for look-up.
+
+    `routes` has ``PARTITION_COUNT`` items; None for a partition that is lost.
+    """
+
+    def __init__(self, view: View) -> None:
+        """Resolve the table of `view`, which must have one."""
+        table = view.table
+        assert table is not None, "a client routes only by a table"
+        self.stamp: TableStamp = table.stamp
+        self.nodes = {NodeId(node.id): node for node in view.nodes}
+        self.routes: list[Route | None] = []
+        targets: dict[tuple[int, int], Target | None] = {}
+        for partition_id in range(PARTITION_COUNT):
+            index = table.primaries[partition_id]
+            node = None if index == VACANT else self.nodes.get(NodeId(table.order[index]))
+            if node is None:
+                self.routes.append(None)
+                continue
+            storage_index = partition_id % node.storage_processes
+            place = (index, storage_index)
+            target = targets.get(place)
+            if target is None:
+                target = targets[place] = _target(node, storage_index)
+            self.routes.append(Route(target, table.epochs[partition_id]))
+
+
+def _target(node: NodeView, storage_index: int) -> Target:
+    return Target(NodeId(node.id), node.name, Address(node.host, node.port), storage_index)

@@ -1,0 +1,101 @@
+"""A connection to the cluster: where maps and executors come from.
+
+Not here: finding the cluster (``grid/api.py`` reads the configuration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from grid.client.connections import Connections, Gateway
+from grid.client.executor import GridExecutor
+from grid.client.map import Map
+from grid.client.operations import Operations
+from grid.client.options import ClientOptions
+from grid.errors import GridError
+from grid.executor.options import ExecutorOptions
+from grid.storage.options import StorageOptions
+from grid.types import PartitionId
+from grid.wire.control import LossAccepted, Status, StatusWanted
+from grid.wire.security import ClusterKeys
+
+MAP_NAME_BYTES_MAX = 255
+
+
+class Grid:
+    """A client of one cluster; a context manager. Safe to share between threads."""
+
+    def __init__(
+        self,
+        gateways: Sequence[Gateway],
+        keys: ClusterKeys | None,
+        cluster: str,
+        options: ClientOptions,
+        *,
+        storage_options: StorageOptions | None = None,
+        executor_options: ExecutorOptions | None = None,
+    ) -> None:
+        """Connect; use `grid.connect()` instead.
+
+        Raises: ConnectError; AuthenticationError.
+        """
+        self._connections = Connections(gateways, keys, cluster, options)
+        self._operations = Operations(self._connections)
+        self._storage_options = storage_options or StorageOptions()
+        self._executor_options = executor_options or ExecutorOptions()
+        self._executors: list[GridExecutor] = []
+
+    def map(self, name: str) -> Map[Any, Any]:
+        """Return the map called `name`; it exists from its first entry on.
+
+        Raises: GridError for an empty or overlong name.
+        """
+        if not name or len(name.encode()) > MAP_NAME_BYTES_MAX:
+            raise GridError(f"a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes, not {name[:40]!r}")
+        return Map(name, self._operations, self._storage_options)
+
+    def executor(self) -> GridExecutor:
+        """Return an executor over all workers of the cluster, to be used with ``with``."""
+        executor = GridExecutor(self._connections, self._operations, self._executor_options)
+        self._executors.append(executor)
+        return executor
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``grid status --json`` prints."""
+        reply = self._connections.ask(StatusWanted)
+        assert isinstance(reply, Status)
+        document: dict[str, Any] = msgspec.json.decode(reply.document)
+        return document
+
+    def lost(self) -> list[PartitionId]:
+        """Return the partitions that were lost with a node and not accepted since."""
+        self._operations.refresh()
+        routes = self._operations.routing.routes
+        return [PartitionId(p) for p, route in enumerate(routes) if route is None]
+
+    def accept_loss(self) -> None:
+        """Use lost partitions again, empty. What they held is gone either way."""
+        self._connections.ask(LossAccepted)
+
+    def close(self) -> None:
+        """Shut down this client's executors and close its connections; idempotent."""
+        for executor in self._executors:
+            executor.shutdown(wait=True, cancel_futures=True)
+        self._connections.close()
+
+    def __enter__(self) -> Grid:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()

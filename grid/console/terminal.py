@@ -1,0 +1,180 @@
+"""Consoles that own an output stream: the live screen, and plain lines where there is none.
+
+Runs in: supervisor, in its only thread.
+
+Not here: the picture itself (``view.py``), reading keys, and the decision when to refresh.
+
+Departures: rich's ``Live`` starts a thread and replaces ``sys.stdout`` unless told not to. The
+supervisor forks, so here it must do neither: a child would inherit a lock held by nobody, or
+draw its output into the parent's screen.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+import time
+from collections.abc import Callable
+from typing import IO, Protocol, TextIO
+
+from rich.console import Console
+from rich.live import Live
+
+from grid.console.model import ConsoleModel, Event
+from grid.console.view import render
+
+SUMMARY_INTERVAL_S = 10.0
+"""Plain output goes to log files: a summary a second would bury the events."""
+
+
+class NodeConsole(Protocol):
+    """What the supervisor needs of a console, whichever kind it got."""
+
+    def start(self) -> None:
+        """Take the terminal."""
+
+    def event(self, event: Event) -> None:
+        """Show one event, at once or at the next refresh."""
+
+    def refresh(self, model: ConsoleModel) -> None:
+        """Show the model as it is now; called once a second."""
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+
+
+def open_console(stream: TextIO) -> NodeConsole:
+    """Return the console that suits `stream`: live on a capable terminal, else plain lines."""
+    if stream.isatty():
+        # Forced: rich would let FORCE_COLOR or TTY_INTERACTIVE decide what is a terminal.
+        console = Console(file=stream, force_terminal=True, force_interactive=True, highlight=False)
+        if not console.is_dumb_terminal:
+            return LiveConsole(console)
+    return PlainConsole(stream)
+
+
+class LiveConsole:
+    """The live screen. Starts no thread and leaves ``sys.stdout`` alone.
+
+    It draws on the terminal's alternate screen, so that a resize leaves no torn lines behind and
+    the user's scrollback stays as it was; ``stop`` prints the last state once on the normal
+    screen. The rejected alternative, redrawing in place, counts lines upwards and goes wrong
+    when the terminal rewraps them.
+
+    A terminal that does not take output (stopped by Ctrl-S, a stalled ssh) costs frames, not
+    time; one that is gone is ignored. The node matters more than its picture.
+    """
+
+    def __init__(self, console: Console) -> None:
+        """Prepare to draw on `console`; nothing is written yet."""
+        self._console = console
+        self._model: ConsoleModel | None = None
+        self._is_terminal_gone = False
+        self._live = Live(
+            console=console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def start(self) -> None:
+        """Switch to the alternate screen."""
+        _replace_unencodable(self._console.file)
+        self._guarded(self._live.start)
+
+    def event(self, event: Event) -> None:
+        """Do nothing: the model holds the event and the next refresh shows it."""
+
+    def refresh(self, model: ConsoleModel) -> None:
+        """Draw `model` in the terminal's present size, or skip when the terminal is stuck."""
+        self._model = model
+        if _takes_output(self._console.file):
+            width, height = self._console.size
+            self._guarded(lambda: self._live.update(render(model, width, height), refresh=True))
+
+    def stop(self) -> None:
+        """Restore the terminal, then print the last state where it stays visible.
+
+        May wait for a terminal that was stopped by Ctrl-S: stop the children first.
+        """
+        if not self._live.is_started:
+            return
+        self._guarded(self._live.stop)
+        if self._model is not None:
+            width, height = self._console.size
+            # One row is left for the shell's prompt, else the header scrolls away.
+            final = render(self._model, width, height - 1)
+            self._guarded(lambda: self._console.print(final))
+
+    def _guarded(self, draw: Callable[[], None]) -> None:
+        """Run `draw`, and never again once the terminal has gone."""
+        if self._is_terminal_gone:
+            return
+        try:
+            draw()
+        except OSError:
+            self._is_terminal_gone = True
+
+
+class PlainConsole:
+    """Lines for a log file or a pipe: every event at once, a summary now and then.
+
+    A reader that has gone (``grid up | head``) is ignored; the node goes on.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_text: Callable[[], str] = lambda: time.strftime("%H:%M:%S"),
+    ) -> None:
+        """Write to `stream`; the clocks give the summaries their pace and their time."""
+        self._stream = stream
+        self._monotonic_s = monotonic_s
+        self._wall_text = wall_text
+        self._summary = ""
+        self._summary_s = float("-inf")
+
+    def start(self) -> None:
+        """Make sure that no character can stop the output."""
+        _replace_unencodable(self._stream)
+
+    def event(self, event: Event) -> None:
+        """Print ``HH:MM:SS LEVEL text`` at once."""
+        self._write(event)
+
+    def refresh(self, model: ConsoleModel) -> None:
+        """Print the summary if it is news and the last one is old enough."""
+        if model.status is None or model.summary == self._summary:
+            return
+        now_s = self._monotonic_s()
+        if now_s - self._summary_s < SUMMARY_INTERVAL_S:
+            return
+        self._summary, self._summary_s = model.summary, now_s
+        self._write(Event(self._wall_text(), "INFO", self._summary))
+
+    def stop(self) -> None:
+        """Do nothing: every line was flushed when it was written."""
+
+    def _write(self, event: Event) -> None:
+        try:
+            self._stream.write(f"{event}\n")
+            self._stream.flush()
+        except OSError:
+            return
+
+
+def _replace_unencodable(stream: IO[str]) -> None:
+    """Let a terminal that is not UTF-8 show ``?`` where the node would else die of a bar."""
+    if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors="replace")
+
+
+def _takes_output(stream: IO[str]) -> bool:
+    """Whether `stream` would accept a frame now; what is no file always does."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):
+        # No descriptor behind it, or a closed one: writing will tell.
+        return True

@@ -1,0 +1,91 @@
+"""The whole error tree on one page.
+
+    GridError
+      ConfigError                  the user's configuration; nothing started
+      StartError                   this node cannot start (port taken, no network); nothing started
+      SerializationError           a key or value that cannot travel; nothing sent
+        KeyTooLargeError
+        ValueTooLargeError
+      ProtocolError                the other side broke the protocol; the connection is dropped
+      AuthenticationError          wrong secret or wrong cluster; nothing was sent after it
+      ConnectError                 no node answered; nothing sent
+      OperationError               .outcome: "not_applied" | "unknown"
+        OperationTimeoutError      no answer within the deadline
+        PartitionLostError         the only copy died with its node; data is gone, said aloud
+      TaskError                    a task could not be run (its own exceptions come as themselves)
+        TaskQueueFullError
+        WorkerLostError            the worker died under the task, as often as allowed
+
+Each docstring answers: who caused it, did state change, what now.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Outcome = Literal["not_applied", "unknown"]
+
+
+class GridError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ConfigError(GridError):
+    """The configuration is wrong: one sentence with file, key and what is allowed."""
+
+
+class StartError(GridError):
+    """This node cannot start here and now; the sentence says what stands in the way."""
+
+
+class SerializationError(GridError):
+    """A key or value that cannot be sent; the caller's, nothing was changed."""
+
+
+class KeyTooLargeError(SerializationError):
+    """The encoded key exceeds ``storage.key_bytes_max``; nothing was changed."""
+
+
+class ValueTooLargeError(SerializationError):
+    """The encoded value exceeds ``storage.value_bytes_max``; nothing was changed."""
+
+
+class ProtocolError(GridError):
+    """The other side sent what it must not; its connection is dropped."""
+
+
+class AuthenticationError(GridError):
+    """Secret or cluster name differ; neither side has accepted anything from the other."""
+
+
+class ConnectError(GridError):
+    """No node of the cluster answered; says what was tried. Start one, or pass an address."""
+
+
+class OperationError(GridError):
+    """A map operation failed; `outcome` says whether it may have been applied."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        """Keep `outcome` beside the message."""
+        super().__init__(message)
+        self.outcome: Outcome = outcome
+
+
+class OperationTimeoutError(OperationError):
+    """No answer within the deadline. With outcome "unknown", repeat only what is idempotent."""
+
+
+class PartitionLostError(OperationError):
+    """The node that held the only copy died. Reads and writes fail until the loss is accepted."""
+
+
+class TaskError(GridError):
+    """A task could not be run; whatever the task itself raises arrives unwrapped."""
+
+
+class TaskQueueFullError(TaskError):
+    """The queue is at its bound; the task was not accepted. Wait, or submit fewer at a time."""
+
+
+class WorkerLostError(TaskError):
+    """Worker or node died under this task as often as allowed; it may have run in part."""

@@ -1,0 +1,1 @@
+"""CORE: tasks, their life and their placement. No I/O, no clock."""

@@ -1,0 +1,408 @@
+"""The coordinator: the oldest living member, sole writer of the partition table.
+
+Responsible for: admitting newcomers, noticing the dead, giving every partition an owner, and
+publishing the next table. Every node has one of these; it acts only while its node is the
+first living one in the table's order.
+
+Not responsible for: membership (it is told who lives), copying data between nodes.
+
+Theory of operation. A round has two phases, each with a deadline. *Collect*: every living
+member says what its storage really holds, and thereby follows this coordinator. *Release*:
+holders of partitions that should move give them up, only where empty. Then the table is
+published. Whoever does not answer is left as it was, and another round follows.
+
+What it never does: take a partition with entries from its holder, or give a partition whose
+holder died to somebody else as if it were empty. Such a partition is vacant, hence *lost*,
+until a person accepts the loss.
+
+Two coordinators (founders of the same moment, or a takeover that was not needed): the lower
+one's `Collect` is refused, it stands down; the superior one meets its nodes as newcomers.
+Where both sides hold entries of one partition the newcomer is not admitted, loudly.
+
+Omissions, first stage: no backups, no migration of partitions with entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from grid.partition.assignment import assign
+from grid.partition.effects import PartitionEffect, SendToNode
+from grid.partition.follower import Follower
+from grid.partition.messages import (
+    AcceptLoss,
+    Collect,
+    CollectRefused,
+    Holding,
+    Holdings,
+    Leaving,
+    Publish,
+    Release,
+    Released,
+)
+from grid.partition.table import PartitionTable, make_table
+from grid.types import (
+    INFO,
+    PARTITION_COUNT,
+    WARNING,
+    LogLine,
+    NodeId,
+    PartitionId,
+    SetTimer,
+    TableStamp,
+    short,
+)
+
+CHECK_TIMER = "coordinator-check"
+PHASE_TIMER = "coordinator-phase"
+
+DEBOUNCE_S = 0.1
+"""Changes within this time are planned together: four starts make one round, not four."""
+
+RETRY_S = 1.0
+PHASE_DEADLINE_S = 2.0
+STAND_DOWN_S = 5.0
+
+
+@dataclass(slots=True)
+class _Round:
+    """One attempt at the next table."""
+
+    number: int
+    phase: Literal["collect", "release"]
+    stamp: TableStamp
+    waiting: set[NodeId]
+    held: dict[NodeId, dict[int, Holding]] = field(default_factory=dict)
+    targets: list[NodeId | None] = field(default_factory=list)
+    asked: dict[NodeId, set[int]] = field(default_factory=dict)
+    released: dict[NodeId, set[int]] = field(default_factory=dict)
+
+
+class Coordinator:
+    """The coordinator role of one node, dormant unless its node is the oldest."""
+
+    def __init__(self, follower: Follower) -> None:
+        """Share the node's own follower: its table is the one continued."""
+        self._follower = follower
+        self._own_id = follower.own_id
+        self._alive: frozenset[NodeId] = frozenset((self._own_id,))
+        self._left: dict[NodeId, set[int]] = {}
+        self._round: _Round | None = None
+        self._round_number = 0
+        self._is_dirty = False
+        self._accept_loss = False
+        self._excluded_logged: set[NodeId] = set()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this node is the coordinator now."""
+        return coordinator_of(self._follower.table, self._alive) == self._own_id
+
+    def found(self) -> list[PartitionEffect]:
+        """Write the first table: this node holds everything, until others are admitted."""
+        stamp = TableStamp(1, self._own_id, 1)
+        owners: list[NodeId | None] = [self._own_id] * PARTITION_COUNT
+        table = make_table(stamp, [self._own_id], owners, [1] * PARTITION_COUNT)
+        return [
+            LogLine(INFO, f"founding a cluster ({short(self._own_id)})"),
+            *self._follower.adopt(table),
+            *self.alive_changed(self._alive),
+        ]
+
+    def alive_changed(self, alive: frozenset[NodeId]) -> list[PartitionEffect]:
+        """Take note of the living members (suspects included)."""
+        self._alive = alive
+        self._is_dirty = True
+        return self._check_in(DEBOUNCE_S)
+
+    def handle_message(
+        self,
+        sender: NodeId,
+        message: Holdings | CollectRefused | Released | Leaving | AcceptLoss,
+    ) -> list[PartitionEffect]:
+        """Handle an answer to this coordinator, or a request to it."""
+        match message:
+            case Leaving(held=held):
+                self._left[sender] = {holding.partition_id for holding in held}
+                return []
+            case AcceptLoss():
+                self._accept_loss = self._is_dirty = True
+                return self._check_in(0.0)
+            case Holdings(round=number, held=held):
+                current = self._current(number, sender, "collect")
+                if current is None:
+                    return []
+                current.held[sender] = {holding.partition_id: holding for holding in held}
+                return [] if current.waiting else self._plan(current)
+            case Released(round=number, partition_ids=partition_ids):
+                current = self._current(number, sender, "release")
+                if current is None:
+                    return []
+                current.released[sender] = set(partition_ids)
+                return [] if current.waiting else self._publish(current)
+            case CollectRefused(round=number, stamp=stamp):
+                if self._current(number, sender, "collect") is None:
+                    return []
+                self._round = None
+                self._is_dirty = True
+                return [
+                    LogLine(INFO, f"giving way to the coordinator {short(stamp.coordinator)}"),
+                    *self._check_in(STAND_DOWN_S),
+                ]
+
+    def handle_timer(self, timer: str) -> list[PartitionEffect]:
+        """Handle a timer set here."""
+        if timer == CHECK_TIMER:
+            if self._round is None and self._is_dirty and self.is_active:
+                return self._collect()
+            return []
+        current = self._round
+        if current is None:
+            return []
+        # Whoever is silent is left as it was; the check after the round asks again.
+        current.waiting.clear()
+        return self._plan(current) if current.phase == "collect" else self._publish(current)
+
+    # -- a round --------------------------------------------------------------------------
+
+    def _collect(self) -> list[PartitionEffect]:
+        table = self._table
+        is_own_lineage = table.coordinator == self._own_id
+        stamp = TableStamp(
+            table.term if is_own_lineage else table.term + 1,
+            self._own_id,
+            table.version + 1 if is_own_lineage else 1,
+        )
+        self._round_number += 1
+        self._is_dirty = False
+        self._round = _Round(self._round_number, "collect", stamp, set(self._alive))
+        question = Collect(self._round_number, stamp)
+        return [
+            *(SendToNode(node_id, question) for node_id in sorted(self._alive)),
+            SetTimer(PHASE_TIMER, PHASE_DEADLINE_S),
+        ]
+
+    def _plan(self, current: _Round) -> list[PartitionEffect]:
+        """Choose owners from what is really held, and ask for the releases that needs."""
+        effects = self._exclude_conflicts(current)
+        table = self._table
+        owners = [self._holder(current, PartitionId(p)) for p in range(PARTITION_COUNT)]
+        nodes = [node_id for node_id in self._alive if node_id in current.held]
+        current.phase = "release"
+        if self._own_id not in current.held:
+            self._is_dirty = True
+            return [*effects, *self._finish()]
+        lost = self._lost(current, owners)
+        targets: list[NodeId | None] = []
+        for partition_id, best in enumerate(assign(nodes, owners)):
+            owner = owners[partition_id]
+            if partition_id in lost:
+                targets.append(None)
+            elif owner is not None and not self._is_movable(current, owner, partition_id):
+                targets.append(owner)
+            else:
+                targets.append(best)
+        current.targets = targets
+        for node_id, held in current.held.items():
+            leaving = {p for p in held if targets[p] != node_id}
+            if leaving:
+                current.asked[node_id] = leaving
+        for partition_id, target in enumerate(targets):
+            # The table's owner may serve what it did not list: it must let go as well.
+            last_owner = table.primary_of(PartitionId(partition_id))
+            if last_owner in current.held and target is not None and last_owner != target:
+                current.asked.setdefault(last_owner, set()).add(partition_id)
+        current.waiting = set(current.asked)
+        if not current.waiting:
+            return [*effects, *self._publish(current)]
+        effects += [
+            SendToNode(node_id, Release(current.number, sorted(partition_ids)))
+            for node_id, partition_ids in sorted(current.asked.items())
+        ]
+        return [*effects, SetTimer(PHASE_TIMER, PHASE_DEADLINE_S)]
+
+    def _publish(self, current: _Round) -> list[PartitionEffect]:
+        """Write the next table from the releases that succeeded and send it to its members."""
+        table = self._table
+        targets = current.targets
+        kept_back: set[NodeId] = set()
+        for node_id, asked in current.asked.items():
+            for partition_id in asked - current.released.get(node_id, set()):
+                # It has got an entry meanwhile, or did not answer: it keeps the partition if
+                # it owned it; a newcomer that will not let go is admitted another time.
+                self._is_dirty = True
+                if table.primary_of(PartitionId(partition_id)) == node_id:
+                    targets[partition_id] = node_id
+                elif node_id not in table.order:
+                    kept_back.add(node_id)
+        for partition_id, target in enumerate(targets):
+            if target in kept_back:
+                targets[partition_id] = table.primary_of(PartitionId(partition_id))
+        order = [
+            NodeId(node_id)
+            for node_id in table.order
+            if node_id in self._alive or node_id in targets
+        ]
+        newcomers = [n for n in current.held if n not in table.order and n not in kept_back]
+        order += sorted(newcomers)
+        epochs = [
+            self._next_epoch(current, PartitionId(p), target) for p, target in enumerate(targets)
+        ]
+        if set(current.held) != set(self._alive):
+            self._is_dirty = True
+        next_table = make_table(current.stamp, order, targets, epochs)
+        is_same = (next_table.order, next_table.primaries) == (table.order, table.primaries)
+        if is_same and table.coordinator == self._own_id and self._is_served(current):
+            return self._finish()
+        effects = [*self._finish(), *self._describe(table, next_table)]
+        effects += [SendToNode(NodeId(node_id), Publish(next_table)) for node_id in order]
+        return effects
+
+    def _finish(self) -> list[PartitionEffect]:
+        self._round = None
+        self._accept_loss = False
+        self._left = {n: held for n, held in self._left.items() if n in self._table.order}
+        return self._check_in(RETRY_S) if self._is_dirty else []
+
+    # -- judgements -----------------------------------------------------------------------
+
+    def _holder(self, current: _Round, partition_id: PartitionId) -> NodeId | None:
+        """The node that should count as owner: who has entries, else who the table names.
+
+        An owner that did not answer in this round stays owner while it lives.
+        """
+        table_owner = self._table.primary_of(partition_id)
+        if table_owner in self._alive and table_owner not in current.held:
+            return table_owner
+        holders = [
+            (holdings[partition_id].entries, node_id == table_owner, node_id)
+            for node_id, holdings in current.held.items()
+            if partition_id in holdings
+        ]
+        if holders:
+            return max(holders)[2]
+        return table_owner if table_owner in current.held else None
+
+    def _is_movable(self, current: _Round, owner: NodeId, partition_id: int) -> bool:
+        held = current.held.get(owner)
+        if held is None:
+            return False
+        holding = held.get(partition_id)
+        return holding is None or holding.entries == 0
+
+    def _is_served(self, current: _Round) -> bool:
+        """Whether every node that answered really holds what the table gives to it.
+
+        One that has released partitions in a round that came to nothing does not: it must
+        be told again.
+        """
+        return not current.asked and all(
+            set(held) == set(self._table.owned_by(node_id))
+            for node_id, held in current.held.items()
+        )
+
+    def _lost(self, current: _Round, owners: list[NodeId | None]) -> set[int]:
+        """Partitions that nobody holds and whose last owner did not release them empty."""
+        lost = set()
+        for partition_id, owner in enumerate(owners):
+            if owner is not None or self._accept_loss:
+                continue
+            last_owner = self._table.primary_of(PartitionId(partition_id))
+            if last_owner in self._left and partition_id not in self._left[last_owner]:
+                continue
+            lost.add(partition_id)
+        return lost
+
+    def _exclude_conflicts(self, current: _Round) -> list[PartitionEffect]:
+        """Do not admit a newcomer that holds entries of a partition which has entries here."""
+        effects: list[PartitionEffect] = []
+        filled_here = {
+            p
+            for node_id, holdings in current.held.items()
+            if node_id in self._table.order
+            for p, holding in holdings.items()
+            if holding.entries
+        }
+        for node_id in sorted(set(current.held) - set(self._table.order)):
+            conflicting = [
+                p
+                for p, holding in current.held[node_id].items()
+                if holding.entries and p in filled_here
+            ]
+            if not conflicting:
+                continue
+            del current.held[node_id]
+            if node_id not in self._excluded_logged:
+                self._excluded_logged.add(node_id)
+                effects.append(
+                    LogLine(
+                        WARNING,
+                        f"{short(node_id)} is not admitted: it and this cluster both hold entries "
+                        f"of {len(conflicting)} partitions; empty one side (restart it) to merge",
+                    )
+                )
+        return effects
+
+    def _next_epoch(self, current: _Round, partition_id: PartitionId, target: NodeId | None) -> int:
+        table = self._table
+        known = table.epoch_of(partition_id)
+        if target == table.primary_of(partition_id):
+            return known
+        held = [h[partition_id].epoch for h in current.held.values() if partition_id in h]
+        return max([known, *held]) + 1
+
+    def _describe(self, old: PartitionTable, new: PartitionTable) -> list[PartitionEffect]:
+        moved = sum(
+            old.primary_of(PartitionId(p)) != new.primary_of(PartitionId(p))
+            for p in range(PARTITION_COUNT)
+        )
+        lines: list[PartitionEffect] = [
+            LogLine(
+                INFO,
+                f"partition table {new.term}.{new.version}: {len(new.order)} nodes, "
+                f"{moved} partitions changed owner",
+            )
+        ]
+        newly_lost = set(new.lost()) - set(old.lost())
+        if newly_lost:
+            lines.append(
+                LogLine(
+                    WARNING,
+                    f"{len(newly_lost)} partitions lost with the node that held them; their keys "
+                    "raise PartitionLostError until the loss is accepted (grid accept-loss)",
+                )
+            )
+        return lines
+
+    # -- small helpers --------------------------------------------------------------------
+
+    @property
+    def _table(self) -> PartitionTable:
+        assert self._follower.table is not None, "only a node with a table coordinates"
+        return self._follower.table
+
+    def _current(
+        self, number: int, sender: NodeId, phase: Literal["collect", "release"]
+    ) -> _Round | None:
+        """Return the round an answer belongs to, with the sender no longer waited for."""
+        current = self._round
+        if current is None or current.number != number or current.phase != phase:
+            return None
+        if sender not in current.waiting:
+            return None
+        current.waiting.discard(sender)
+        return current
+
+    def _check_in(self, delay_s: float) -> list[PartitionEffect]:
+        return [SetTimer(CHECK_TIMER, delay_s)]
+
+
+def coordinator_of(
+    table: PartitionTable | None, alive: Mapping[NodeId, object] | frozenset[NodeId]
+) -> NodeId | None:
+    """Return the oldest living member of the table's order."""
+    if table is None:
+        return None
+    return next((NodeId(n) for n in table.order if NodeId(n) in alive), None)

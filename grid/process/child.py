@@ -1,0 +1,43 @@
+"""What every child of a supervisor does first, and the logging they share.
+
+A child is forked, not executed: signals, standard streams, exit handlers and foreign pipe
+ends of the supervisor come along and must go, else Ctrl-C hits twice and nobody sees EOF.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import sys
+
+LOG_FORMAT = "%(levelname)s %(message)s"
+"""One line a record; the supervisor reads it from the children's shared stderr pipe."""
+
+
+def reset_child(title: str, log_fd: int) -> None:
+    """Detach from the supervisor's terminal, signals and exit handlers.
+
+    Runs in: every child, before anything else. `log_fd` receives stdout and stderr.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH):
+        signal.signal(number, signal.SIG_IGN)  # The supervisor decides, and tells by pipe.
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    atexit._clear()
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null_fd, 0)
+    os.close(null_fd)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
+    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(f"grid-{title}"[:15])

@@ -1,0 +1,198 @@
+"""The control plane of one node: its cores wired together, still without I/O.
+
+Responsible for: turning one core's notification into another's event (a member joined, so
+the coordinator has a round to run; a report names a newer table, so fetch it).
+
+Not responsible for: performing effects (``driver.py``), clocks, sockets, the data plane.
+
+The same object runs in the network process and in the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from random import Random
+from typing import cast
+
+import msgspec
+
+from grid.membership.discovery import (
+    BEACON_TIMER,
+    FOUNDING_TIMER,
+    SEED_TIMER,
+    Discovery,
+    FoundCluster,
+)
+from grid.membership.effects import (
+    MemberChanged,
+    Multicast,
+    ReportReceived,
+    SelfDeclaredDead,
+    SendDatagram,
+)
+from grid.membership.messages import MemberRecord, MembershipMessage
+from grid.membership.options import DiscoveryOptions, MembershipOptions
+from grid.membership.swim import Swim, Timer
+from grid.partition.coordinator import CHECK_TIMER, PHASE_TIMER, Coordinator, coordinator_of
+from grid.partition.effects import (
+    AskHoldings,
+    AskRelease,
+    SendToNode,
+    ServeTable,
+)
+from grid.partition.follower import Follower
+from grid.partition.messages import (
+    AcceptLoss,
+    CollectRefused,
+    Holding,
+    Holdings,
+    Leaving,
+    PartitionMessage,
+    Released,
+    TableWanted,
+)
+from grid.types import NO_TABLE, Address, LogLine, NodeId, SetTimer, TableStamp
+from grid.wire.report import NodeReport, decode_report, encode_report
+
+TABLE_WANTED_TIMER = "table-wanted"
+TABLE_WANTED_GAP_S = 0.5
+"""A newer table seen in reports is asked for at most this often."""
+
+NodeEffect = (
+    SendDatagram
+    | Multicast
+    | SendToNode
+    | AskHoldings
+    | AskRelease
+    | ServeTable
+    | MemberChanged
+    | SelfDeclaredDead
+    | SetTimer
+    | LogLine
+)
+
+
+class ControlPlane:
+    """Membership, discovery and partition cores of one node."""
+
+    def __init__(
+        self,
+        own: MemberRecord,
+        membership_options: MembershipOptions,
+        discovery_options: DiscoveryOptions,
+        random: Random,
+    ) -> None:
+        """Build the cores; `start` sets them going."""
+        self.load = NodeReport()
+        self.reports: dict[NodeId, NodeReport] = {}
+        self.swim = Swim(own, membership_options, random, self._report)
+        self._discovery = Discovery(self.swim, discovery_options, random, self._report)
+        self.follower = Follower(own.node_id)
+        self.coordinator = Coordinator(self.follower)
+        self._may_ask_for_table = True
+
+    @property
+    def own(self) -> MemberRecord:
+        """What this node says of itself."""
+        return self.swim.own
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def start(self) -> list[NodeEffect]:
+        """Start the protocol periods and the search for a cluster."""
+        return self._route([*self.swim.start(), *self._discovery.start()])
+
+    def handle_datagram(
+        self, sender_id: NodeId, source: Address, message: MembershipMessage
+    ) -> list[NodeEffect]:
+        """Handle an authenticated membership message."""
+        return self._route(self.swim.handle_message(sender_id, source, message))
+
+    def handle_peer_message(self, sender: NodeId, message: PartitionMessage) -> list[NodeEffect]:
+        """Handle a partition message from an authenticated peer (or from oneself)."""
+        match message:
+            case Holdings() | CollectRefused() | Released() | Leaving() | AcceptLoss():
+                return self._route(self.coordinator.handle_message(sender, message))
+            case _:
+                return self._route(self.follower.handle_message(sender, message))
+
+    def handle_timer(self, timer: Hashable) -> list[NodeEffect]:
+        """Handle a timer that one of the cores has set."""
+        if timer in (CHECK_TIMER, PHASE_TIMER):
+            return self._route(self.coordinator.handle_timer(str(timer)))
+        if timer in (BEACON_TIMER, FOUNDING_TIMER, SEED_TIMER):
+            with_table = [n for n, report in self.reports.items() if report.stamp != NO_TABLE]
+            return self._route(
+                self._discovery.handle_timer(
+                    str(timer),
+                    has_table=self.follower.table is not None,
+                    members_with_table=frozenset(with_table),
+                )
+            )
+        if timer == TABLE_WANTED_TIMER:
+            self._may_ask_for_table = True
+            return []
+        return self._route(self.swim.handle_timer(cast(Timer, timer)))
+
+    def holdings_known(self, token: int, held: list[Holding]) -> list[NodeEffect]:
+        """Answer to `AskHoldings`."""
+        return self._route(self.follower.holdings_known(token, held))
+
+    def released(self, token: int, partition_ids: list[int]) -> list[NodeEffect]:
+        """Answer to `AskRelease`."""
+        return self._route(self.follower.released(token, partition_ids))
+
+    def leave(self, held: list[Holding]) -> list[NodeEffect]:
+        """Tell the (next) coordinator what goes with this node, and everybody that it goes."""
+        others = frozenset(self._living() - {self.own.node_id})
+        coordinator = coordinator_of(self.follower.table, others)
+        effects: list[NodeEffect] = []
+        if coordinator is not None:
+            effects.append(SendToNode(coordinator, Leaving(held)))
+        return [*effects, *self._route(self.swim.leave())]
+
+    def accept_loss(self) -> list[NodeEffect]:
+        """Pass a person's word to the coordinator."""
+        coordinator = coordinator_of(self.follower.table, frozenset(self._living()))
+        return [] if coordinator is None else [SendToNode(coordinator, AcceptLoss())]
+
+    # -- glue -----------------------------------------------------------------------------
+
+    def _route(self, effects: Sequence[object]) -> list[NodeEffect]:
+        """Feed notifications to the other cores; return what is left for the outside."""
+        outside: list[NodeEffect] = []
+        for effect in effects:
+            match effect:
+                case FoundCluster():
+                    outside += self._route(self.coordinator.found())
+                case MemberChanged(record=record):
+                    outside.append(effect)
+                    if record.state.is_gone:
+                        self.reports.pop(record.node_id, None)
+                    alive = frozenset(self._living())
+                    outside += self._route(self.coordinator.alive_changed(alive))
+                case ReportReceived(sender=sender, report=data):
+                    report = decode_report(data)
+                    if report is not None:
+                        self.reports[sender.node_id] = report
+                        outside += self._catch_up(sender.node_id, report.stamp)
+                case _:
+                    outside.append(cast(NodeEffect, effect))
+        return outside
+
+    def _catch_up(self, sender: NodeId, stamp: TableStamp) -> list[NodeEffect]:
+        """Ask for a newer table that a report gives notice of (a lost or missed `Publish`)."""
+        own_stamp = self.follower.stamp
+        if not stamp.supersedes(own_stamp) or not self._may_ask_for_table:
+            return []
+        self._may_ask_for_table = False
+        return [
+            SendToNode(sender, TableWanted(own_stamp)),
+            SetTimer(TABLE_WANTED_TIMER, TABLE_WANTED_GAP_S),
+        ]
+
+    def _living(self) -> set[NodeId]:
+        return {record.node_id for record in self.swim.members.living()}
+
+    def _report(self) -> bytes:
+        return encode_report(msgspec.structs.replace(self.load, stamp=self.follower.stamp))

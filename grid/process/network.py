@@ -1,0 +1,249 @@
+"""The network process of a node: builds its parts, connects them, and ends cleanly.
+
+Responsible for: start-up order (sockets, storage, cores, listening), the second-by-second
+load report, the farewell.
+
+Not responsible for: any protocol (``control_plane.py`` and its cores), any connection
+(``gateway.py``, ``sessions.py``, ``peers.py``, ``relatives.py``). No user code runs here.
+
+Runs in: network process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from random import Random
+
+import msgspec
+import uvloop
+
+from grid.errors import StartError
+from grid.membership.messages import MemberRecord, MemberState
+from grid.partition.messages import Holding
+from grid.process.control_plane import ControlPlane
+from grid.process.driver import Driver
+from grid.process.gateway import Gateway, Sockets
+from grid.process.peers import PeerLinks
+from grid.process.relatives import StorageLinks, take_socket
+from grid.process.sessions import NodeTasks, Sessions
+from grid.process.settings import NodeSettings
+from grid.process.status import status_document, view_of
+from grid.transport.multicast import (
+    MulticastSender,
+    listening_socket,
+    usable_interface_addresses,
+)
+from grid.transport.stream import FrameStream, attach
+from grid.types import NODE_ID_BYTES, NodeId
+from grid.wire.catalog import decode_supervisor_to_network, encode
+from grid.wire.datagram import DatagramOpener, DatagramSealer
+from grid.wire.family import (
+    Admitted,
+    Listening,
+    LoadSample,
+    NetworkToSupervisor,
+    NodeStopped,
+    RestartWanted,
+    StartFailed,
+    StatusSnapshot,
+    StopNode,
+    StopWanted,
+)
+
+logger = logging.getLogger("grid.network")
+
+REPORT_INTERVAL_S = 1.0
+STORAGE_READY_DEADLINE_S = 30.0
+FAREWELL_S = 1.0
+"""How long leaving may take to tell the others."""
+
+
+class NetworkPipes(msgspec.Struct, frozen=True):
+    """The ends of the pipes that the supervisor gives to the network process."""
+
+    supervisor: Connection
+    storage_controls: list[Connection]
+    storage_hand_overs: list[socket.socket]
+    passed_workers: socket.socket
+
+
+class NetworkProcess:
+    """One node's network process."""
+
+    def __init__(self, settings: NodeSettings, pipes: NetworkPipes, sockets: Sockets) -> None:
+        """Wire the parts; needs a running loop."""
+        self._settings = settings
+        self._sockets = sockets
+        node_id = NodeId(os.urandom(NODE_ID_BYTES))
+        own = MemberRecord(
+            id=node_id,
+            name=settings.name,
+            host=settings.advertise,
+            port=sockets.port,
+            pid=os.getppid(),
+            storage_processes=settings.storage_processes,
+            workers=settings.workers,
+            incarnation=0,
+            state=MemberState.ALIVE,
+        )
+        self._plane = ControlPlane(own, settings.membership, settings.discovery, Random())
+        self._supervisor_end = pipes.supervisor
+        self._supervisor = FrameStream(self._on_supervisor, self._on_supervisor_lost)
+        self._storages = StorageLinks(
+            pipes.storage_controls,
+            pipes.storage_hand_overs,
+            on_holdings=self._on_holdings,
+            on_released=lambda token, ids: self._driver.perform(self._plane.released(token, ids)),
+        )
+        self._tasks = NodeTasks(settings.executor, pipes.passed_workers)
+        self._peers = PeerLinks(settings.keys, node_id)
+        self._driver = Driver(
+            self._plane,
+            sockets.udp,
+            self._open_multicast(),
+            DatagramSealer(settings.keys, node_id),
+            DatagramOpener(settings.keys),
+            self._peers,
+            self._storages,
+            on_table=self._on_table,
+            on_declared_dead=lambda: self._tell(
+                RestartWanted("the cluster holds this node for dead; it rejoins empty")
+            ),
+        )
+        self._sessions = Sessions(
+            self._tasks,
+            view=lambda request: view_of(self._plane, settings.cluster, request),
+            status=lambda: status_document(self._plane, settings.cluster),
+            on_peer_message=self._driver.on_peer_message,
+            on_shutdown=lambda: self._tell(StopWanted()),
+            on_loss_accepted=lambda: self._driver.perform(self._plane.accept_loss()),
+        )
+        self._gateway = Gateway(
+            sockets,
+            settings.keys,
+            node_id,
+            storage_count=settings.storage_processes,
+            hand_over=self._storages.hand_over,
+            open_session=self._sessions.open,
+        )
+        self._held: list[Holding] = []
+        self._report_number = 0
+        self._is_admitted = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything, then work until told to stop or until the supervisor is gone."""
+        await attach(take_socket(self._supervisor_end), self._supervisor)
+        await self._storages.start()
+        async with asyncio.timeout(STORAGE_READY_DEADLINE_S):
+            await self._storages.ready.wait()
+        self._tasks.start()
+        self._gateway.start()
+        own = self._plane.own
+        self._tell(Listening(own.host, own.port, own.id))
+        self._driver.start()
+        self._report_regularly()
+        await self._over.wait()
+
+    # -- the supervisor -------------------------------------------------------------------
+
+    def _tell(self, message: NetworkToSupervisor) -> None:
+        self._supervisor.send(encode(message))
+
+    def _on_supervisor(self, body: bytes) -> None:
+        match decode_supervisor_to_network(body):
+            case LoadSample(cpu_percent=cpu_percent, memory_percent=memory_percent):
+                self._plane.load = msgspec.structs.replace(
+                    self._plane.load, cpu_percent=cpu_percent, memory_percent=memory_percent
+                )
+            case StopNode():
+                if self._stopping is None:
+                    self._stopping = asyncio.get_running_loop().create_task(self._stop())
+
+    def _on_supervisor_lost(self) -> None:
+        """The supervisor died: this node is over, without ceremony."""
+        self._over.set()
+
+    async def _stop(self) -> None:
+        """Say goodbye, deliver what is queued, close everything."""
+        self._gateway.close()
+        self._driver.perform(self._plane.leave([h for h in self._held if h.entries]))
+        self._driver.stop()
+        await self._peers.close(FAREWELL_S)
+        self._sessions.close()
+        self._tasks.close()
+        self._storages.close()
+        self._sockets.close()
+        self._tell(NodeStopped())
+
+    # -- the node's own parts -------------------------------------------------------------
+
+    def _on_table(self) -> None:
+        if not self._is_admitted:
+            self._is_admitted = True
+            self._tell(Admitted())
+
+    def _on_holdings(self, token: int, held: list[Holding]) -> None:
+        self._held = held
+        self._plane.load = msgspec.structs.replace(
+            self._plane.load, entries=sum(holding.entries for holding in held)
+        )
+        if token > 0:
+            self._driver.perform(self._plane.holdings_known(token, held))
+
+    def _report_regularly(self) -> None:
+        """Refresh the load report, once a second; what others see rides on the next ping."""
+        queue = self._tasks.queue
+        self._plane.load = msgspec.structs.replace(
+            self._plane.load,
+            tasks_queued=queue.queued_count,
+            tasks_running=queue.running_count,
+            tasks_done=queue.done_count,
+        )
+        self._tell(StatusSnapshot(status_document(self._plane, self._settings.cluster)))
+        if self._stopping is None:
+            # Negative tokens are this report's own questions, positive ones the follower's.
+            self._report_number += 1
+            self._storages.ask_holdings(-self._report_number)
+            loop = asyncio.get_running_loop()
+            loop.call_later(REPORT_INTERVAL_S, self._report_regularly)
+
+    def _open_multicast(self) -> tuple[socket.socket, MulticastSender] | None:
+        """Open discovery's sockets; a machine without multicast falls back to its seeds."""
+        options = self._settings.discovery
+        if not options.multicast:
+            return None
+        is_loopback = self._settings.bind.startswith("127.")
+        interfaces = [self._settings.bind] if is_loopback else usable_interface_addresses()
+        try:
+            listener = listening_socket(options.multicast_group, options.multicast_port, interfaces)
+        except OSError as error:
+            hint = "" if options.seeds else "; set discovery.seeds to find the others"
+            logger.warning("no multicast discovery: %s%s", error.strerror or error, hint)
+            return None
+        group, port = options.multicast_group, options.multicast_port
+        return listener, MulticastSender(group, port, interfaces)
+
+
+async def _run(settings: NodeSettings, pipes: NetworkPipes, sockets: Sockets) -> None:
+    await NetworkProcess(settings, pipes, sockets).run()
+
+
+def run_network(settings: NodeSettings, pipes: NetworkPipes) -> None:
+    """Run a network process to its end.
+
+    A failure to start is told to the supervisor in one sentence.
+    """
+    try:
+        sockets = Sockets(settings.bind, settings.port)
+    except StartError as error:
+        pipes.supervisor.send_bytes(encode(StartFailed(str(error))))
+        return
+    run: Callable[..., None] = uvloop.run
+    run(_run(settings, pipes, sockets))

@@ -1,0 +1,220 @@
+"""The network process's links to its own node's storage and worker processes.
+
+Runs in: network process. A lost storage process ends the node (the supervisor sees to it); a
+lost worker only ends its task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+from grid.executor.messages import WorkerResult, WorkerTask
+from grid.partition.messages import Holding
+from grid.partition.table import PartitionTable
+from grid.transport.stream import FrameStream, attach
+from grid.types import NodeId
+from grid.wire.catalog import decode_storage_to_network, decode_worker_result, encode
+from grid.wire.family import (
+    HoldingsKnown,
+    HoldingsWanted,
+    ReleaseDone,
+    ReleaseWanted,
+    Serve,
+    StorageReady,
+)
+
+logger = logging.getLogger("grid.network")
+
+GATHERINGS_MAX = 64
+"""Open questions to the storage processes; the oldest is forgotten, its asker repeats."""
+
+
+def take_socket(connection: Connection) -> socket.socket:
+    """Turn a multiprocessing pipe's end into a socket for the loop (same framing)."""
+    sock = socket.socket(fileno=socket.dup(connection.fileno()))
+    connection.close()
+    return sock
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """Answers of the storage processes to one question."""
+
+    missing: int
+    held: list[Holding] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+
+class StorageLinks:
+    """All storage processes of this node, asked as one."""
+
+    def __init__(
+        self,
+        controls: list[Connection],
+        hand_overs: list[socket.socket],
+        *,
+        on_holdings: Callable[[int, list[Holding]], None],
+        on_released: Callable[[int, list[int]], None],
+    ) -> None:
+        """Keep both channels of each process; `start` begins to read."""
+        self._controls = controls
+        self._hand_overs = hand_overs
+        self._on_holdings = on_holdings
+        self._on_released = on_released
+        self._streams: list[FrameStream] = []
+        self._gatherings: dict[tuple[str, int], _Gathering] = {}
+        self._ready_count = 0
+        self.ready = asyncio.Event()
+
+    @property
+    def count(self) -> int:
+        """Number of storage processes."""
+        return len(self._hand_overs)
+
+    async def start(self) -> None:
+        """Attach the control pipes to the running loop."""
+        for hand_over in self._hand_overs:
+            hand_over.setblocking(False)
+        for control in self._controls:
+            stream = FrameStream(self._handle, self._lost)
+            self._streams.append(await attach(take_socket(control), stream))
+
+    def hand_over(self, index: int, sock: socket.socket, welcome: bytes) -> bool:
+        """Give a client's socket to a storage process, which sends `welcome` when it has it.
+
+        Returns: False when the storage process does not take it now.
+        """
+        try:
+            socket.send_fds(self._hand_overs[index], [welcome], [sock.fileno()])
+        except OSError:
+            return False
+        return True
+
+    def serve(self, table: PartitionTable, own_id: NodeId) -> None:
+        """Have each process serve its share of what the table gives to this node."""
+        owned = table.owned_by(own_id)
+        for index, stream in enumerate(self._streams):
+            share = {int(p): int(e) for p, e in owned.items() if p % self.count == index}
+            stream.send(encode(Serve(share)))
+
+    def ask_holdings(self, token: int) -> None:
+        """Ask all processes what they hold; `on_holdings` gets one answer."""
+        self._gather("held", token)
+        for stream in self._streams:
+            stream.send(encode(HoldingsWanted(token)))
+
+    def ask_release(self, token: int, partition_ids: tuple[int, ...]) -> None:
+        """Have empty partitions given up; `on_released` gets one answer."""
+        self._gather("released", token)
+        for index, stream in enumerate(self._streams):
+            share = [p for p in partition_ids if p % self.count == index]
+            stream.send(encode(ReleaseWanted(token, share)))
+
+    def close(self) -> None:
+        """End the pipes: each storage process exits."""
+        for stream in self._streams:
+            stream.close()
+        for hand_over in self._hand_overs:
+            hand_over.close()
+
+    def _handle(self, body: bytes) -> None:
+        match decode_storage_to_network(body):
+            case StorageReady():
+                self._ready_count += 1
+                if self._ready_count == self.count:
+                    self.ready.set()
+            case HoldingsKnown(token=token, held=held):
+                gathering = self._answered("held", token)
+                if gathering is not None:
+                    gathering.held += held
+                    if not gathering.missing:
+                        self._on_holdings(token, gathering.held)
+            case ReleaseDone(token=token, partition_ids=partition_ids):
+                gathering = self._answered("released", token)
+                if gathering is not None:
+                    gathering.released += partition_ids
+                    if not gathering.missing:
+                        self._on_released(token, gathering.released)
+
+    def _gather(self, kind: str, token: int) -> None:
+        self._gatherings[kind, token] = _Gathering(missing=self.count)
+        if len(self._gatherings) > GATHERINGS_MAX:
+            del self._gatherings[next(iter(self._gatherings))]
+
+    def _answered(self, kind: str, token: int) -> _Gathering | None:
+        """Count one answer; the question may have been forgotten."""
+        gathering = self._gatherings.get((kind, token))
+        if gathering is not None:
+            gathering.missing -= 1
+            if not gathering.missing:
+                del self._gatherings[kind, token]
+        return gathering
+
+    def _lost(self) -> None:
+        logger.debug("a storage process has ended its pipe")
+
+
+class WorkerLinks:
+    """The workers of this node; the supervisor passes the pipe of each new one."""
+
+    def __init__(
+        self,
+        passed: socket.socket,
+        *,
+        on_ready: Callable[[int], None],
+        on_result: Callable[[int, WorkerResult], None],
+        on_lost: Callable[[int], None],
+    ) -> None:
+        """`passed` brings the network's end of each worker's pipe."""
+        self._passed = passed
+        self._on_ready = on_ready
+        self._on_result = on_result
+        self._on_lost = on_lost
+        self._streams: dict[int, FrameStream] = {}
+        self._next_number = 0
+        self._attaching: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to receive workers' pipes."""
+        self._passed.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._passed.fileno(), self._receive_pipe)
+
+    def send(self, worker: int, task: WorkerTask) -> None:
+        """Give a worker its task."""
+        self._streams[worker].send(encode(task))
+
+    def close(self) -> None:
+        """End the pipes: idle workers exit."""
+        asyncio.get_running_loop().remove_reader(self._passed.fileno())
+        for stream in list(self._streams.values()):
+            stream.close()
+
+    def _receive_pipe(self) -> None:
+        data, fds, _, _ = socket.recv_fds(self._passed, 16, 1)
+        if not fds:
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._passed.fileno())
+            return
+        task = asyncio.get_running_loop().create_task(self._attach(socket.socket(fileno=fds[0])))
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, sock: socket.socket) -> None:
+        """Number the worker anew: a replaced one must not inherit its predecessor's task."""
+        self._next_number += 1
+        worker = self._next_number
+        stream = FrameStream(
+            lambda body: self._on_result(worker, decode_worker_result(body)),
+            lambda: self._lose(worker),
+        )
+        self._streams[worker] = await attach(sock, stream)
+        self._on_ready(worker)
+
+    def _lose(self, worker: int) -> None:
+        if self._streams.pop(worker, None) is not None:
+            self._on_lost(worker)

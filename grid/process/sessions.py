@@ -1,0 +1,163 @@
+"""What happens on accepted connections: clients' questions and tasks, peers' messages.
+
+Runs in: network process.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+from grid.executor.messages import CancelTask, RunTask, TaskEnded, WorkerResult
+from grid.executor.options import ExecutorOptions
+from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
+from grid.partition.messages import PartitionMessage
+from grid.process.relatives import WorkerLinks
+from grid.transport.stream import FrameStream, attach
+from grid.types import NodeId
+from grid.wire.catalog import decode_client_request, decode_peer, encode
+from grid.wire.control import (
+    Accepted,
+    ControlReply,
+    LossAccepted,
+    ShutdownWanted,
+    Status,
+    StatusWanted,
+    View,
+    ViewWanted,
+)
+from grid.wire.handshake import Hello, Purpose
+
+logger = logging.getLogger("grid.network")
+
+SESSIONS_MAX = 4096
+"""Open sessions of a node; more connections are closed after their handshake."""
+
+
+class NodeTasks:
+    """The node's task queue, connected to its workers and to the sessions that submit."""
+
+    def __init__(self, options: ExecutorOptions, passed_pipes: socket.socket) -> None:
+        """`passed_pipes` brings the pipe of each new worker."""
+        self.queue = NodeQueue(options)
+        self._workers = WorkerLinks(
+            passed_pipes,
+            on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
+            on_result=self._on_result,
+            on_lost=lambda worker: self._perform(self.queue.worker_lost(worker)),
+        )
+        self._submitters: dict[int, FrameStream] = {}
+
+    def start(self) -> None:
+        """Begin to take workers."""
+        self._workers.start()
+
+    def handle(self, submitter: int, stream: FrameStream, request: RunTask | CancelTask) -> None:
+        """Handle a task request of one session."""
+        self._submitters[submitter] = stream
+        if isinstance(request, RunTask):
+            self._perform(self.queue.submit(submitter, request))
+        else:
+            self._perform(self.queue.cancel(submitter, request.task))
+
+    def session_lost(self, submitter: int) -> None:
+        """A submitter is gone."""
+        if self._submitters.pop(submitter, None) is not None:
+            self.queue.submitter_gone(submitter)
+
+    def close(self) -> None:
+        """End the workers' pipes."""
+        self._workers.close()
+
+    def _on_result(self, worker: int, result: WorkerResult) -> None:
+        self._perform(self.queue.worker_result(worker, result))
+
+    def _perform(self, effects: list[QueueEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case StartOnWorker(worker=worker, task=task):
+                    self._workers.send(worker, task)
+                case Answer(submitter=submitter, message=message):
+                    self._answer(submitter, message)
+
+    def _answer(self, submitter: object, message: TaskEnded) -> None:
+        stream = self._submitters.get(submitter) if isinstance(submitter, int) else None
+        if stream is not None:
+            stream.send(encode(message))
+
+
+class Sessions:
+    """All sessions of a node."""
+
+    def __init__(
+        self,
+        tasks: NodeTasks,
+        *,
+        view: Callable[[int], View],
+        status: Callable[[], bytes],
+        on_peer_message: Callable[[NodeId, PartitionMessage], None],
+        on_shutdown: Callable[[], None],
+        on_loss_accepted: Callable[[], None],
+    ) -> None:
+        """Keep what answers the questions."""
+        self._tasks = tasks
+        self._view = view
+        self._status = status
+        self._on_peer_message = on_peer_message
+        self._on_shutdown = on_shutdown
+        self._on_loss_accepted = on_loss_accepted
+        self._streams: dict[int, FrameStream] = {}
+        self._number = 0
+
+    async def open(self, hello: Hello, sock: socket.socket) -> None:
+        """Serve an authenticated connection from now on."""
+        if len(self._streams) >= SESSIONS_MAX:
+            logger.warning("a connection is closed: %d are open already", SESSIONS_MAX)
+            sock.close()
+            return
+        self._number += 1
+        number = self._number
+        sender = NodeId(hello.client_id)
+        if hello.purpose is Purpose.PEER:
+            stream = FrameStream(
+                lambda body: self._on_peer_message(sender, decode_peer(body)),
+                lambda: self._forget(number),
+            )
+        else:
+            stream = FrameStream(
+                lambda body: self._handle_client(number, body), lambda: self._forget(number)
+            )
+        self._streams[number] = stream
+        await attach(sock, stream)
+
+    def close(self) -> None:
+        """Close every session after its answers have been sent."""
+        for stream in list(self._streams.values()):
+            stream.close()
+
+    def _forget(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None and stream.lost_reason is not None:
+            logger.warning("a connection is dropped: %s", stream.lost_reason)
+        self._tasks.session_lost(number)
+
+    def _handle_client(self, number: int, body: bytes) -> None:
+        request = decode_client_request(body)
+        stream = self._streams[number]
+        reply: ControlReply
+        match request:
+            case RunTask() | CancelTask():
+                self._tasks.handle(number, stream, request)
+                return
+            case ViewWanted(request=asked):
+                reply = self._view(asked)
+            case StatusWanted(request=asked):
+                reply = Status(asked, self._status())
+            case ShutdownWanted(request=asked):
+                self._on_shutdown()
+                reply = Accepted(asked)
+            case LossAccepted(request=asked):
+                self._on_loss_accepted()
+                reply = Accepted(asked)
+        stream.send(encode(reply))

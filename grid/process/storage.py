@@ -1,0 +1,215 @@
+"""The storage process: a tight epoll loop between client sockets and the store.
+
+Responsible for: taking over authenticated client sockets from the network process, reading
+requests, writing replies, bounded by backpressure (a client that does not read its replies
+is not read from). No asyncio, no user code, garbage collector frozen.
+
+Runs in: storage process i of N, which holds the partitions with ``id % N == i``.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import select
+import socket
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from grid.errors import ProtocolError
+from grid.partition.messages import Holding
+from grid.storage.options import StorageOptions
+from grid.storage.store import Store
+from grid.wire.catalog import (
+    decode_network_to_storage,
+    decode_storage_request,
+    encode,
+    encode_into,
+)
+from grid.wire.family import (
+    HoldingsKnown,
+    HoldingsWanted,
+    ReleaseDone,
+    ReleaseWanted,
+    Serve,
+    StorageReady,
+)
+from grid.wire.frame import HEADER_BYTES, FrameSplitter
+from grid.wire.handshake import WELCOME_BYTES
+
+logger = logging.getLogger("grid.storage")
+
+RECEIVE_BYTES = 256 * 1024
+REQUEST_BYTES_MAX = 80 * 1024 * 1024
+UNSENT_BYTES_MAX = 4 * 1024 * 1024
+"""With more than this waiting to be sent, a connection's requests are left unread."""
+
+
+class _Connection:
+    """One client socket with its unfinished frame and unsent replies."""
+
+    __slots__ = ("is_waiting", "socket", "splitter", "unsent")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.splitter: FrameSplitter | None = None
+        self.unsent = bytearray()
+        self.is_waiting = False
+
+
+class StorageProcess:
+    """The loop and its connections."""
+
+    def __init__(
+        self, control: Connection, hand_over: socket.socket, options: StorageOptions
+    ) -> None:
+        """`control` is the pipe to the network process, `hand_over` brings client sockets."""
+        self._store = Store(options)
+        self._control = control
+        self._hand_over = hand_over
+        self._poll = select.epoll()
+        self._connections: dict[int, _Connection] = {}
+        self._reply = bytearray()
+        self._is_running = True
+
+    def run(self) -> None:
+        """Serve until the network process ends its pipe."""
+        handlers: dict[int, Callable[[], None]] = {
+            self._control.fileno(): self._read_control,
+            self._hand_over.fileno(): self._take_over,
+        }
+        for fd in handlers:
+            self._poll.register(fd, select.EPOLLIN)
+        self._send_control(StorageReady())
+        gc.collect()
+        gc.freeze()
+        poll, connections = self._poll.poll, self._connections
+        while self._is_running:
+            for fd, event in poll():
+                connection = connections.get(fd)
+                if connection is not None:
+                    self._serve(connection, event)
+                else:
+                    handlers[fd]()
+
+    # -- clients --------------------------------------------------------------------------
+
+    def _serve(self, connection: _Connection, event: int) -> None:
+        try:
+            if event & select.EPOLLOUT:
+                self._flush(connection)
+            elif event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                data = connection.socket.recv(RECEIVE_BYTES)
+                if not data:
+                    self._drop(connection)
+                    return
+                self._answer(connection, data)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(connection)
+        except ProtocolError as error:
+            logger.warning("a client connection is dropped: %s", error)
+            self._drop(connection)
+
+    def _answer(self, connection: _Connection, data: bytes) -> None:
+        """Carry out every complete request in `data` and send the replies in one call."""
+        handle = self._store.handle
+        reply = self._reply
+        splitter = connection.splitter
+        if (
+            splitter is None
+            and len(data) >= HEADER_BYTES
+            and int.from_bytes(data[:HEADER_BYTES], "big") == len(data) - HEADER_BYTES
+        ):
+            # The usual case: exactly one request has arrived.
+            request = decode_storage_request(memoryview(data)[HEADER_BYTES:])
+            encode_into(handle(request), reply, HEADER_BYTES)
+            reply[:HEADER_BYTES] = (len(reply) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
+            self._send(connection, reply)
+            return
+        if splitter is None:
+            splitter = connection.splitter = FrameSplitter(REQUEST_BYTES_MAX)
+        replies = bytearray()
+        for body in splitter.feed(data):
+            encode_into(handle(decode_storage_request(body)), reply, HEADER_BYTES)
+            reply[:HEADER_BYTES] = (len(reply) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
+            replies += reply
+        if splitter.is_empty:
+            connection.splitter = None
+        if replies:
+            self._send(connection, replies)
+
+    def _send(self, connection: _Connection, data: bytearray) -> None:
+        if connection.unsent:
+            connection.unsent += data
+        else:
+            try:
+                sent = connection.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            connection.unsent += memoryview(data)[sent:]
+        self._watch(connection)
+
+    def _flush(self, connection: _Connection) -> None:
+        sent = connection.socket.send(connection.unsent)
+        del connection.unsent[:sent]
+        self._watch(connection)
+
+    def _watch(self, connection: _Connection) -> None:
+        """Wait for room to send; read on only while little is unsent."""
+        events = select.EPOLLOUT if connection.unsent else select.EPOLLIN
+        if 0 < len(connection.unsent) <= UNSENT_BYTES_MAX:
+            events |= select.EPOLLIN
+        self._poll.modify(connection.socket.fileno(), events)
+
+    def _drop(self, connection: _Connection) -> None:
+        fd = connection.socket.fileno()
+        self._poll.unregister(fd)
+        del self._connections[fd]
+        connection.socket.close()
+
+    # -- the network process --------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        """Receive a client socket and its last handshake message; send that: we are ready."""
+        welcome, fds, _, _ = socket.recv_fds(self._hand_over, WELCOME_BYTES, 1)
+        if not fds:
+            self._is_running = bool(welcome)
+            return
+        sock = socket.socket(fileno=fds[0])
+        sock.setblocking(False)
+        try:
+            sock.sendall(welcome)
+        except OSError:
+            sock.close()
+            return
+        self._connections[sock.fileno()] = _Connection(sock)
+        self._poll.register(sock.fileno(), select.EPOLLIN)
+
+    def _read_control(self) -> None:
+        try:
+            message = decode_network_to_storage(self._control.recv_bytes())
+        except (EOFError, OSError):
+            self._is_running = False
+            return
+        match message:
+            case Serve(epochs=epochs):
+                self._store.serve(epochs)
+            case HoldingsWanted(token=token):
+                held = [Holding(*holding) for holding in self._store.holdings()]
+                self._send_control(HoldingsKnown(token, held))
+            case ReleaseWanted(token=token, partition_ids=partition_ids):
+                released = self._store.release(partition_ids)
+                self._send_control(ReleaseDone(token, released))
+
+    def _send_control(self, message: StorageReady | HoldingsKnown | ReleaseDone) -> None:
+        self._control.send_bytes(encode(message))
+
+
+def run_storage(control: Connection, hand_over: socket.socket, options: StorageOptions) -> None:
+    """Run a storage process until its pipe ends."""
+    hand_over.setblocking(True)
+    StorageProcess(control, hand_over, options).run()

@@ -1,0 +1,69 @@
+"""The worker process: runs one task at a time, in user code.
+
+Responsible for: unpickling a task, running it, sending back its value or its exception; and
+for telling `grid.current()` how code inside a task reaches its own node.
+
+Not responsible for: surviving. Whatever a task does to this process, the supervisor replaces
+it and the submitter is told.
+
+Runs in: worker processes only. Nothing else ever executes user code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from grid.client.calls import load_call, pack_failure, pack_result
+from grid.client.current import set_local_node
+from grid.executor.messages import Outcome, WorkerResult
+from grid.process.settings import NodeSettings
+from grid.wire.catalog import decode_worker_task, encode
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the supervisor dies (prctl(2)).
+
+    A worker in user code cannot watch its pipe. The supervisor has a single thread, so the
+    signal really means that the process is gone.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # It died in between.
+
+
+def run_task(payload: bytes, node_name: str) -> tuple[Outcome, bytes]:
+    """Run one pickled call; return how it ended and the pickled value or exception."""
+    try:
+        function, args, kwargs = load_call(payload)
+        return Outcome.RETURNED, pack_result(function(*args, **kwargs))
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are the task's, too.
+        return Outcome.RAISED, pack_failure(error, traceback.format_exc(), node_name)
+
+
+def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
+    """Run tasks until the network process ends the pipe.
+
+    `port` is the own node's, for `grid.current()`.
+    """
+    die_with_parent()
+    sys.path.extend(path for path in settings.module_paths if path not in sys.path)
+    set_local_node(port, settings.cluster)
+    while True:
+        try:
+            body = tasks.recv_bytes()
+        except (EOFError, OSError):
+            return
+        task = decode_worker_task(body)
+        outcome, payload = run_task(task.payload, settings.name)
+        try:
+            tasks.send_bytes(encode(WorkerResult(task.number, outcome, payload)))
+        except OSError:
+            return

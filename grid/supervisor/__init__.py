@@ -1,0 +1,1 @@
+"""The supervisor of a node: forks its processes, watches them, restarts or stops them."""

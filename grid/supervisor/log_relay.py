@@ -1,0 +1,45 @@
+"""Lines that a node's children print or log, on their way to the console.
+
+All children share one pipe as standard output and error: log records, a user's ``print``
+in a task, a crash's traceback. Nothing is parsed beyond the level in front.
+"""
+
+from __future__ import annotations
+
+import os
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LINE_BYTES_MAX = 4096
+"""A longer line is cut here; the rest of it follows as a line of its own."""
+
+
+class LogRelay:
+    """Reads the pipe, line by line. `write_fd` is for the children."""
+
+    def __init__(self) -> None:
+        """Create the pipe."""
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        self._partial = b""
+
+    def read(self) -> list[tuple[str, str]]:
+        """Return (level, text) of each line that is complete now."""
+        try:
+            data = self._partial + os.read(self.read_fd, 65_536)
+        except BlockingIOError:
+            return []
+        *lines, self._partial = data.split(b"\n")
+        if len(self._partial) > LINE_BYTES_MAX:
+            lines.append(self._partial)
+            self._partial = b""
+        return [_split(line[:LINE_BYTES_MAX].decode(errors="replace")) for line in lines if line]
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.read_fd)
+        os.close(self.write_fd)
+
+
+def _split(line: str) -> tuple[str, str]:
+    level, _, text = line.partition(" ")
+    return (level, text) if level in LEVELS else ("INFO", line)

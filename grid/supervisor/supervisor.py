@@ -1,0 +1,256 @@
+"""The supervisor's loop: one node, from start to end.
+
+Responsible for: starting the family, passing load samples and news on, replacing workers,
+restarting the whole node when its network process or a storage process dies (its data is
+gone with it, so it comes back as a new, empty node), and stopping cleanly.
+
+Not responsible for: showing anything (``observer.py``), pipes and forks (``family.py``).
+
+Runs in: supervisor; single thread, never starts another, so that forking stays safe.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from grid.errors import ProtocolError
+from grid.process.settings import NodeSettings
+from grid.supervisor.family import Family
+from grid.supervisor.load import LoadSampler
+from grid.supervisor.log_relay import LogRelay
+from grid.supervisor.observer import Observer
+from grid.supervisor.restart_policy import RestartPolicy
+from grid.supervisor.signals import SignalQueue
+from grid.supervisor.spawn import Child
+from grid.wire.catalog import decode_network_to_supervisor
+from grid.wire.family import (
+    Listening,
+    NodeStopped,
+    RestartWanted,
+    StartFailed,
+    StopNode,
+    StopWanted,
+)
+
+SAMPLE_INTERVAL_S = 1.0
+FAREWELL_DEADLINE_S = 5.0
+"""How long the network process may take to leave the cluster."""
+
+EXIT_DEADLINE_S = 3.0
+"""How long children may take to exit once their pipes are closed; then they are killed."""
+
+WORKER_PAUSES_S = (0.0,) * 20 + (1.0,) * 40
+"""Workers are killed by the tasks they run: twenty a minute at once, then one a second."""
+
+
+class Supervisor:
+    """Runs one node until told to stop."""
+
+    def __init__(
+        self, settings: NodeSettings, observer: Observer, launcher: Connection | None = None
+    ) -> None:
+        """Prepare; `launcher` is the pipe whose EOF, or `StopNode`, ends this node."""
+        self._settings = settings
+        self._observer = observer
+        self._launcher = launcher
+        self._signals = SignalQueue()
+        self._log = LogRelay()
+        self._load = LoadSampler()
+        self._selector = selectors.DefaultSelector()
+        self._node_policy = RestartPolicy()
+        self._worker_policy = RestartPolicy(WORKER_PAUSES_S)
+        self._family: Family | None = None
+        self._port = settings.port
+        self._stop_count = 0
+        self._start_failed = False
+        self._failure: str | None = None
+        self._network_has_stopped = False
+        self._workers_due_s: list[float] = []
+
+    def run(self) -> int:
+        """Run the node; return the exit code: 0 when it was asked to stop, else 1."""
+        self._selector.register(self._signals.reader, selectors.EVENT_READ, self._on_signal)
+        self._selector.register(self._log.read_fd, selectors.EVENT_READ, self._on_log)
+        if self._launcher is not None:
+            self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        try:
+            while self._stop_count == 0:
+                self._run_generation()
+                if self._stop_count or self._start_failed:
+                    break
+                pause_s = self._node_policy.pause_after_death_s(time.monotonic())
+                if pause_s is None:
+                    self._observer.event("ERROR", "this node keeps failing; giving up")
+                    return 1
+                self._observer.event("WARNING", "restarting as a new, empty node")
+                self._wait(time.monotonic() + pause_s, lambda: self._stop_count > 0)
+        finally:
+            self._signals.close()
+            self._log.close()
+            self._selector.close()
+        return 1 if self._start_failed else 0
+
+    # -- one generation -------------------------------------------------------------------
+
+    def _run_generation(self) -> None:
+        """Run one family from its fork to the end of its last process."""
+        self._failure = None
+        self._network_has_stopped = False
+        self._workers_due_s = []
+        family = self._family = Family(self._settings, self._log.write_fd)
+        self._selector.register(family.control, selectors.EVENT_READ, self._on_network)
+        for child in family.children:
+            self._watch(child)
+        try:
+            self._work()
+            if self._failure is None:
+                self._say_goodbye()
+        finally:
+            self._end_family()
+
+    def _work(self) -> None:
+        """Until stopped or failed: events, and a load sample once a second."""
+        next_sample_s = time.monotonic()
+        while not self._is_over():
+            now_s = time.monotonic()
+            if now_s >= next_sample_s:
+                self._the_family.tell_network(self._load.sample())
+                next_sample_s = now_s + SAMPLE_INTERVAL_S
+            self._start_due_workers(now_s)
+            deadline_s = min([next_sample_s, *self._workers_due_s])
+            self._wait(deadline_s, self._is_over)
+
+    def _is_over(self) -> bool:
+        return self._failure is not None or self._stop_count > 0
+
+    def _say_goodbye(self) -> None:
+        """Leave the cluster; a second signal cuts it short."""
+        family = self._the_family
+        family.tell_network(StopNode())
+        for worker in family.workers:
+            worker.send_signal(signal.SIGTERM)
+        self._wait(
+            time.monotonic() + FAREWELL_DEADLINE_S,
+            lambda: self._network_has_stopped or self._failure is not None or self._stop_count > 1,
+        )
+
+    def _end_family(self) -> None:
+        """Close the pipes, wait for the children, kill who does not go."""
+        family = self._the_family
+        self._ignore_network()
+        family.close()
+        if self._failure is not None:
+            family.kill()
+        self._wait(
+            time.monotonic() + EXIT_DEADLINE_S,
+            lambda: not family.children or self._stop_count > 1,
+        )
+        family.kill()
+        self._wait(time.monotonic() + EXIT_DEADLINE_S, lambda: not family.children)
+        self._on_log()
+        self._family = None
+
+    # -- events ---------------------------------------------------------------------------
+
+    def _wait(self, deadline_s: float, is_done: Callable[[], bool]) -> None:
+        """Handle events until `is_done` or the deadline."""
+        while not is_done():
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                return
+            for key, _ in self._selector.select(remaining_s):
+                key.data()
+
+    def _watch(self, child: Child) -> None:
+        self._selector.register(
+            child.pidfd, selectors.EVENT_READ, lambda: self._on_child_ended(child)
+        )
+
+    def _on_child_ended(self, child: Child) -> None:
+        self._selector.unregister(child.pidfd)
+        child.reap()
+        family = self._the_family
+        if self._is_over():
+            return
+        self._on_log()  # What it said last explains its end.
+        if child in family.workers:
+            self._observer.event("WARNING", f"{child.describe_end()}; it is replaced")
+            family.forget(child)
+            now_s = time.monotonic()
+            pause_s = self._worker_policy.pause_after_death_s(now_s)
+            self._workers_due_s.append(now_s + (5.0 if pause_s is None else pause_s))
+        else:
+            self._failure = child.describe_end()
+            self._observer.event("ERROR", f"{self._failure}; the node's data is gone with it")
+
+    def _start_due_workers(self, now_s: float) -> None:
+        due = [due_s for due_s in self._workers_due_s if due_s <= now_s]
+        self._workers_due_s = [due_s for due_s in self._workers_due_s if due_s > now_s]
+        for _ in due:
+            self._watch(self._the_family.start_worker(self._port))
+
+    def _on_signal(self) -> None:
+        for number in self._signals.take():
+            self._stop_count += 1
+            if self._stop_count == 1:
+                self._observer.event("INFO", f"{number.name}: leaving the cluster")
+
+    def _on_launcher(self) -> None:
+        assert self._launcher is not None
+        try:
+            self._launcher.recv_bytes()
+        except (EOFError, OSError):
+            self._selector.unregister(self._launcher)
+        self._stop_count += 1
+
+    def _on_log(self) -> None:
+        for level, text in self._log.read():
+            self._observer.event(level, text)
+
+    def _on_network(self) -> None:
+        try:
+            message = decode_network_to_supervisor(self._the_family.control.recv_bytes())
+        except (EOFError, OSError):
+            # Its end follows by pidfd, with the reason; nothing more comes here.
+            self._ignore_network()
+            return
+        except ProtocolError as error:
+            self._failure = str(error)
+            return
+        match message:
+            case NodeStopped():
+                self._network_has_stopped = True
+            case StopWanted():
+                self._stop_count += 1
+                self._observer.event("INFO", "asked to stop (grid down): leaving the cluster")
+            case RestartWanted(reason=reason):
+                self._failure = reason
+                self._observer.event("WARNING", reason)
+            case StartFailed(reason=reason):
+                self._failure = reason
+                self._start_failed = True
+                self._observer.report(message)
+            case Listening(port=port):
+                self._port = port
+                self._observer.report(message)
+                family = self._the_family
+                family.start_workers(port)
+                for worker in family.workers:
+                    self._watch(worker)
+            case _:
+                self._observer.report(message)
+
+    def _ignore_network(self) -> None:
+        """Take the network's pipe out of the loop; idempotent."""
+        control = self._the_family.control
+        if control in self._selector.get_map():
+            self._selector.unregister(control)
+
+    @property
+    def _the_family(self) -> Family:
+        assert self._family is not None, "only while a generation runs"
+        return self._family

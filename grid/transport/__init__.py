@@ -1,0 +1,1 @@
+"""Moves frames and datagrams it does not understand: TCP, UDP, multicast, unix sockets, pipes."""

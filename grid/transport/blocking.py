@@ -1,0 +1,181 @@
+"""Connections of a blocking caller: dial, prove the secret, exchange frames. No event loop.
+
+Deadlines are the kernel's (SO_RCVTIMEO, SO_SNDTIMEO): a Python socket time-out would cost a
+poll before every receive.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+
+from grid.errors import AuthenticationError, ConnectError, ProtocolError
+from grid.transport.unix import is_trusted, socket_name
+from grid.types import NODE_ID_BYTES, Address, NodeId
+from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES
+from grid.wire.handshake import (
+    ANSWER_BYTES,
+    NONCE_BYTES,
+    WELCOME_BYTES,
+    Hello,
+    Purpose,
+    Verdict,
+    check_welcome,
+    client_proof,
+    unpack_answer,
+)
+from grid.wire.security import ClusterKeys
+
+RECEIVE_BYTES = 256 * 1024
+
+
+class BlockingConnection:
+    """One authenticated connection; not thread-safe, its owner locks."""
+
+    def __init__(self, sock: socket.socket, node_id: NodeId) -> None:
+        """Take over a connected socket whose handshake is done."""
+        self.socket = sock
+        self.node_id = node_id
+        self._buffer = b""
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Bound each later wait of a send or receive."""
+        _set_kernel_timeouts(self.socket, timeout_s)
+
+    def send_frame(self, framed: bytes | bytearray) -> None:
+        """Send bytes that start with their frame header.
+
+        Raises: OSError when the connection is gone; TimeoutError.
+        """
+        try:
+            self.socket.sendall(framed)
+        except BlockingIOError as error:
+            raise TimeoutError("the node does not take what is sent") from error
+
+    def receive_frame(self) -> bytes:
+        """Return the next frame's body.
+
+        Raises: OSError (EOFError's kin ConnectionResetError when closed); TimeoutError;
+            ProtocolError for an impossible length.
+        """
+        data = self._buffer or self._receive(RECEIVE_BYTES)
+        while len(data) < HEADER_BYTES:
+            data += self._receive(RECEIVE_BYTES)
+        length = int.from_bytes(data[:HEADER_BYTES], "big")
+        end = HEADER_BYTES + length
+        if len(data) == end:  # The usual case: exactly one frame has arrived.
+            self._buffer = b""
+            return data[HEADER_BYTES:]
+        if length > FRAME_BYTES_MAX:
+            raise ProtocolError(f"a frame of {length} bytes exceeds the {FRAME_BYTES_MAX} allowed")
+        if len(data) < end:
+            data = self._receive_rest(data, end)
+        self._buffer = data[end:]
+        return data[HEADER_BYTES:end]
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            data = self.socket.recv(size)
+        except BlockingIOError as error:
+            raise TimeoutError("the node does not answer") from error
+        if not data:
+            raise ConnectionResetError("the node has closed the connection")
+        return data
+
+    def _receive_rest(self, data: bytes, end: int) -> bytes:
+        """Receive a large frame into one buffer, without quadratic joining."""
+        whole = bytearray(end)
+        whole[: len(data)] = data
+        view = memoryview(whole)
+        filled = len(data)
+        while filled < end:
+            try:
+                count = self.socket.recv_into(view[filled:])
+            except BlockingIOError as error:
+                raise TimeoutError("the node does not answer") from error
+            if count == 0:
+                raise ConnectionResetError("the node has closed the connection")
+            filled += count
+        return bytes(whole)
+
+
+def connect(
+    target: Address | int,
+    keys: ClusterKeys | None,
+    purpose: Purpose,
+    *,
+    index: int = 0,
+    timeout_s: float,
+) -> BlockingConnection:
+    """Connect to a node and prove the secret to each other.
+
+    Args:
+        target: an address, or the port of a local node to reach by its unix socket.
+        keys: the cluster's keys; None only for a unix socket.
+        purpose: what the connection is for.
+        index: the storage process wanted.
+        timeout_s: for the whole of it.
+
+    Raises: ConnectError when nobody answers there; AuthenticationError; ProtocolError.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    is_local = isinstance(target, int)
+    family = socket.AF_UNIX if is_local else socket.AF_INET
+    where = f"local port {target}" if isinstance(target, int) else str(target)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _set_kernel_timeouts(sock, timeout_s)
+        sock.connect(socket_name(target) if isinstance(target, int) else target)
+        if not is_local:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        elif not is_trusted(sock):
+            raise AuthenticationError(f"the node on {where} runs as another user")
+        _set_kernel_timeouts(sock, deadline_s - time.monotonic())
+        node_id = _shake_hands(sock, keys, purpose, index, where)
+    except OSError as error:
+        sock.close()
+        reason = "it does not answer" if isinstance(error, BlockingIOError) else error.strerror
+        raise ConnectError(f"no connection to {where}: {reason or error}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return BlockingConnection(sock, node_id)
+
+
+def _shake_hands(
+    sock: socket.socket, keys: ClusterKeys | None, purpose: Purpose, index: int, where: str
+) -> NodeId:
+    hello = Hello(purpose, index, os.urandom(NODE_ID_BYTES), os.urandom(NONCE_BYTES))
+    sock.sendall(hello.pack())
+    answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES))
+    if answer.verdict is Verdict.CHALLENGE:
+        if keys is None:
+            raise AuthenticationError(f"{where} wants the cluster's secret and none is configured")
+        sock.sendall(client_proof(keys, hello, answer))
+    elif answer.verdict is not Verdict.TRUSTED or sock.family != socket.AF_UNIX:
+        raise ProtocolError(f"{where} answers {answer.verdict.name}")
+    check_welcome(_receive_exactly(sock, WELCOME_BYTES), keys, hello, answer, where)
+    return answer.node_id
+
+
+def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise ConnectionResetError("the connection ended in the handshake")
+        data += piece
+    return data
+
+
+def _set_kernel_timeouts(sock: socket.socket, timeout_s: float) -> None:
+    timeout_s = max(timeout_s, 0.001)
+    value = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)

@@ -1,0 +1,150 @@
+"""Frames over a connected stream socket on an asyncio loop: TCP, unix socket or pipe alike.
+
+Not here: what a frame means, and reconnecting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from grid.errors import ProtocolError
+from grid.types import Address, NodeId
+from grid.wire.frame import HEADER_BYTES, FrameSplitter
+from grid.wire.handshake import (
+    ANSWER_BYTES,
+    DEADLINE_S,
+    WELCOME_BYTES,
+    Hello,
+    Verdict,
+    check_welcome,
+    client_proof,
+    unpack_answer,
+)
+from grid.wire.security import ClusterKeys
+
+WRITE_BUFFER_BYTES_MAX = 256 * 1024 * 1024
+"""A reader that lets more than this pile up has its connection cut."""
+
+
+class FrameStream(asyncio.Protocol):
+    """One connection; calls back with each frame, and once when it is over."""
+
+    def __init__(
+        self,
+        on_frame: Callable[[bytes], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """Keep the callbacks. A ProtocolError from `on_frame` ends the connection."""
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._splitter = FrameSplitter()
+        self._transport: asyncio.Transport | None = None
+        self.lost_reason: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        try:
+            for body in self._splitter.feed(data):
+                self._on_frame(body)
+        except ProtocolError as error:
+            self.lost_reason = str(error)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self._transport = None
+        self._on_lost()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, body: bytes) -> None:
+        """Queue one frame; silently nothing on a closed connection (`on_lost` has said so)."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() + len(body) > WRITE_BUFFER_BYTES_MAX:
+            self.lost_reason = "it does not read what it is sent"
+            self.abort()
+            return
+        header = len(body).to_bytes(HEADER_BYTES, "big")
+        if len(body) < 65_536:
+            transport.write(header + body)
+        else:
+            transport.writelines((header, body))
+
+    def close(self) -> None:
+        """Close after what is queued has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def attach(sock: socket.socket, stream: FrameStream) -> FrameStream:
+    """Let the running loop read and write `sock` through `stream`; the socket is its own now."""
+    loop = asyncio.get_running_loop()
+    sock.setblocking(False)
+    if sock.family == socket.AF_UNIX:
+        await loop.create_unix_connection(lambda: stream, sock=sock)
+    else:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.create_connection(lambda: stream, sock=sock)
+    return stream
+
+
+async def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    """Read `size` bytes and not one more.
+
+    Raises: ConnectionError when the connection ends before.
+    """
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < size:
+        piece = await loop.sock_recv(sock, size - len(data))
+        if not piece:
+            raise ConnectionResetError("the connection ended in the handshake")
+        data += piece
+    return data
+
+
+async def dial(
+    address: Address, hello: Hello, keys: ClusterKeys, expected: NodeId
+) -> socket.socket:
+    """Connect to a node over TCP and prove the secret to each other.
+
+    Returns: the connected, non-blocking socket.
+    Raises: OSError or TimeoutError when nobody answers; AuthenticationError when the secret
+        differs; ProtocolError when another node than `expected` answers there.
+    """
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await loop.sock_connect(sock, address)
+            await loop.sock_sendall(sock, hello.pack())
+            answer = unpack_answer(await receive_exactly(sock, ANSWER_BYTES))
+            if answer.verdict is not Verdict.CHALLENGE:
+                raise ProtocolError(f"{address} answers {answer.verdict.name}")
+            if answer.node_id != expected:
+                raise ProtocolError(f"another node answers at {address} now")
+            await loop.sock_sendall(sock, client_proof(keys, hello, answer))
+            welcome = await receive_exactly(sock, WELCOME_BYTES)
+            check_welcome(welcome, keys, hello, answer, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,1 @@
+"""Bytes to messages and back: frames, codec, catalog, handshake. No sockets."""

@@ -1,0 +1,87 @@
+"""Every conversation and the messages it may carry: the whole protocol on one page.
+
+Typed decoding rejects everything else: a decoder knows exactly the messages its side may
+receive. Layouts stand beside the cores that own them.
+
+| conversation          | messages                                                    |
+|-----------------------|-------------------------------------------------------------|
+| member - member, UDP  | ``membership/messages.py``                                  |
+| node - node, TCP      | ``partition/messages.py``                                   |
+| client - network      | ``wire/control.py`` and tasks of ``executor/messages.py``   |
+| client - storage      | ``storage/messages.py``                                     |
+| network - worker      | ``executor/messages.py``                                    |
+| within a node's pipes | ``wire/family.py``                                          |
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from grid.errors import ProtocolError
+from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
+from grid.membership.messages import MembershipMessage
+from grid.partition.messages import PartitionMessage
+from grid.storage.messages import StorageReply, StorageRequest
+from grid.wire.control import ControlReply, ControlRequest
+from grid.wire.family import (
+    NetworkToStorage,
+    NetworkToSupervisor,
+    StorageToNetwork,
+    SupervisorToLauncher,
+    SupervisorToNetwork,
+)
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+"""Encode any message of the catalog."""
+
+encode_into = _encoder.encode_into
+"""Encode any message into a bytearray at an offset (`FRAME` headers go in front)."""
+
+
+class Decoder(Generic[T]):
+    """Decodes the messages of one conversation."""
+
+    def __init__(self, kind: object, name: str) -> None:
+        """Accept exactly the messages of the union `kind`; `name` is for errors."""
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+        self._name = name
+
+    def __call__(self, body: bytes | memoryview) -> T:
+        """Decode one message.
+
+        Raises: ProtocolError when the bytes are no message of this conversation.
+        """
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            raise ProtocolError(f"not a {self._name} message: {error}") from error
+
+
+decode_membership: Decoder[MembershipMessage] = Decoder(MembershipMessage, "membership")
+decode_peer: Decoder[PartitionMessage] = Decoder(PartitionMessage, "peer")
+decode_client_request: Decoder[ControlRequest | TaskRequest] = Decoder(
+    ControlRequest | TaskRequest, "client"
+)
+decode_client_reply: Decoder[ControlReply | TaskEnded] = Decoder(
+    ControlReply | TaskEnded, "network process"
+)
+decode_storage_request: Decoder[StorageRequest] = Decoder(StorageRequest, "data")
+decode_storage_reply: Decoder[StorageReply] = Decoder(StorageReply, "storage process")
+decode_worker_task: Decoder[WorkerTask] = Decoder(WorkerTask, "task")
+decode_worker_result: Decoder[WorkerResult] = Decoder(WorkerResult, "worker")
+decode_supervisor_to_network: Decoder[SupervisorToNetwork] = Decoder(
+    SupervisorToNetwork, "supervisor"
+)
+decode_network_to_supervisor: Decoder[NetworkToSupervisor] = Decoder(
+    NetworkToSupervisor, "network process"
+)
+decode_supervisor_to_launcher: Decoder[SupervisorToLauncher] = Decoder(
+    SupervisorToLauncher, "supervisor"
+)
+decode_network_to_storage: Decoder[NetworkToStorage] = Decoder(NetworkToStorage, "network process")
+decode_storage_to_network: Decoder[StorageToNetwork] = Decoder(StorageToNetwork, "storage process")

@@ -1,0 +1,71 @@
+"""What clients ask of a node's network process, and its answers (tasks: ``executor/``)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from grid.partition.table import PartitionTable
+
+
+class NodeView(msgspec.Struct, array_like=True, frozen=True):
+    """A member as clients see it: where it answers and how busy it says it is."""
+
+    id: bytes
+    name: str
+    host: str
+    port: int
+    storage_processes: int
+    workers: int
+    tasks_queued: int
+    tasks_running: int
+
+
+class ViewWanted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Who is there, and who holds what: `View`."""
+
+    request: int
+
+
+class StatusWanted(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """The figures of ``grid status``: `Status`."""
+
+    request: int
+
+
+class ShutdownWanted(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Stop this node: `Accepted`, then the connection ends when the node has stopped."""
+
+    request: int
+
+
+class LossAccepted(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Serve lost partitions again, empty: `Accepted`."""
+
+    request: int
+
+
+class View(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """The cluster as this node knows it; `table` is None until it has joined one."""
+
+    request: int
+    cluster: str
+    own_id: bytes
+    nodes: list[NodeView]
+    table: PartitionTable | None
+
+
+class Status(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """A JSON document, as ``grid status --json`` prints it."""
+
+    request: int
+    document: bytes
+
+
+class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """It will be done."""
+
+    request: int
+
+
+ControlRequest = ViewWanted | StatusWanted | ShutdownWanted | LossAccepted
+ControlReply = View | Status | Accepted

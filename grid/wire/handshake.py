@@ -1,0 +1,144 @@
+"""How a connection begins: what it is for, and mutual proof of the secret.
+
+Fixed-size messages, read with exact lengths, so that nothing else is parsed before the proof:
+
+    client -> server   HELLO   magic 4, purpose 1, index 1, client id 16, nonce 16
+    server -> client   ANSWER  verdict 1, node id 16, nonce 16     (CHALLENGE, or TRUSTED)
+    client -> server   PROOF   MAC 32                              (only after CHALLENGE)
+    server -> client   WELCOME verdict 1, MAC 32
+
+The client proves first: a server gives strangers nothing to test guesses on. TRUSTED is for
+unix sockets, where the kernel vouches for the user on both sides (SO_PEERCRED).
+
+The first four bytes tell this protocol from others that may join on the same port.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from grid.errors import AuthenticationError, ProtocolError
+from grid.types import NODE_ID_BYTES, NodeId
+from grid.wire.security import ClusterKeys, is_equal, mac
+
+MAGIC = b"GRT1"
+NONCE_BYTES = 16
+HELLO_BYTES = 4 + 1 + 1 + NODE_ID_BYTES + NONCE_BYTES
+ANSWER_BYTES = 1 + NODE_ID_BYTES + NONCE_BYTES
+PROOF_BYTES = 32
+WELCOME_BYTES = 1 + PROOF_BYTES
+DEADLINE_S = 5.0
+"""A connection that has not proved itself by then is closed."""
+
+
+class Purpose(IntEnum):
+    """What a connection is for."""
+
+    CONTROL = 1
+    STORAGE = 2
+    PEER = 3
+
+
+class Verdict(IntEnum):
+    """First byte of what the server answers."""
+
+    CHALLENGE = 1
+    TRUSTED = 2
+    WELCOME = 3
+    WRONG_SECRET = 4
+    NO_SUCH_STORAGE = 5
+    BUSY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The client's first message; `index` is the storage process wanted."""
+
+    purpose: Purpose
+    index: int
+    client_id: bytes
+    nonce: bytes
+
+    def pack(self) -> bytes:
+        """Return the fixed-size bytes."""
+        return MAGIC + bytes((self.purpose, self.index)) + self.client_id + self.nonce
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The server's first message."""
+
+    verdict: Verdict
+    node_id: NodeId
+    nonce: bytes
+
+    def pack(self) -> bytes:
+        """Return the fixed-size bytes."""
+        return bytes((self.verdict,)) + self.node_id + self.nonce
+
+
+def unpack_hello(data: bytes) -> Hello:
+    """Parse a HELLO.
+
+    Raises: ProtocolError when it is none.
+    """
+    if len(data) != HELLO_BYTES or data[:4] != MAGIC:
+        raise ProtocolError("not a grid connection")
+    try:
+        purpose = Purpose(data[4])
+    except ValueError as error:
+        raise ProtocolError(f"unknown connection purpose {data[4]}") from error
+    middle = 6 + NODE_ID_BYTES
+    return Hello(purpose, data[5], data[6:middle], data[middle:])
+
+
+def unpack_answer(data: bytes) -> Answer:
+    """Parse an ANSWER.
+
+    Raises: ProtocolError when it is none.
+    """
+    middle = 1 + NODE_ID_BYTES
+    return Answer(unpack_verdict(data), NodeId(data[1:middle]), data[middle:])
+
+
+def unpack_verdict(data: bytes) -> Verdict:
+    """Return the verdict in the first byte.
+
+    Raises: ProtocolError when it is none.
+    """
+    try:
+        return Verdict(data[0])
+    except (ValueError, IndexError) as error:
+        raise ProtocolError("the other side does not speak grid's protocol") from error
+
+
+def client_proof(keys: ClusterKeys, hello: Hello, answer: Answer) -> bytes:
+    """Return the PROOF of a client."""
+    return mac(keys.connection_key, hello.pack() + answer.pack(), PROOF_BYTES, b"client")
+
+
+def server_proof(keys: ClusterKeys, hello: Hello, answer: Answer) -> bytes:
+    """Return the MAC of a WELCOME."""
+    return mac(keys.connection_key, hello.pack() + answer.pack(), PROOF_BYTES, b"server")
+
+
+def check_welcome(
+    welcome: bytes, keys: ClusterKeys | None, hello: Hello, answer: Answer, where: object
+) -> None:
+    """Judge the server's last message; `where` names the server in errors.
+
+    Raises: AuthenticationError when the secret differs on either side; ProtocolError.
+    """
+    verdict = unpack_verdict(welcome)
+    if verdict is Verdict.WRONG_SECRET:
+        raise AuthenticationError(
+            f"{where} belongs to another cluster or uses another secret: "
+            "cluster name and secret must be the same on every machine"
+        )
+    if verdict is not Verdict.WELCOME:
+        raise ProtocolError(f"{where} answers {verdict.name}")
+    if answer.verdict is Verdict.TRUSTED:
+        return
+    if keys is None or not is_equal(server_proof(keys, hello, answer), welcome[1:]):
+        raise AuthenticationError(f"{where} could not prove that it knows the secret")

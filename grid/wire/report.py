@@ -1,0 +1,39 @@
+"""What each node reports of itself on every membership message, opaque to membership."""
+
+from __future__ import annotations
+
+import msgspec
+
+from grid.types import NO_TABLE, TableStamp
+
+
+class NodeReport(msgspec.Struct, array_like=True, frozen=True):
+    """Load and table stamp of one node; about 60 bytes.
+
+    `cpu_percent` is of the whole machine (0 .. 100), `entries` counts primaries.
+    """
+
+    stamp: TableStamp = NO_TABLE
+    cpu_percent: float = 0.0
+    memory_percent: float = 0.0
+    entries: int = 0
+    tasks_queued: int = 0
+    tasks_running: int = 0
+    tasks_done: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(NodeReport)
+
+
+def encode_report(report: NodeReport) -> bytes:
+    """Return the report's bytes."""
+    return _encoder.encode(report)
+
+
+def decode_report(data: bytes) -> NodeReport | None:
+    """Return the report, or None when the bytes are none (another version's, say)."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,1 @@
+"""The analysis of novels, without any cluster."""
