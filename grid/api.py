@@ -17,16 +17,17 @@ from pathlib import Path
 import msgspec
 
 from grid.client.connections import Gateway
+from grid.client.options import ClientOptions
 from grid.client.session import Grid
 from grid.config import Config, load, resolve_secret
 from grid.errors import ConnectError
 from grid.transport.unix import local_node_ports
 from grid.types import Address
-from grid.wire.security import derive_keys
+from grid.wire.security import ClusterKeys, derive_keys
 
 CONFIG_VARIABLE = "GRID_CONFIG"
 CONFIG_NAME = "cluster.toml"
-LOCAL_START_DEADLINE_S = 60.0
+LOCAL_STOP_DEADLINE_S = 60.0
 
 
 class LocalRequest(msgspec.Struct, frozen=True):
@@ -95,13 +96,41 @@ def open_client(config: Config, address: str | None = None) -> Grid:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """A running cluster of this program's own: what a client needs to reach it."""
+
+    name: str
+    keys: ClusterKeys
+    addresses: tuple[Address, ...]
+
+    def client(self, options: ClientOptions | None = None) -> Grid:
+        """Return a new client; close it, or use it with ``with``."""
+        return Grid(self.addresses, self.keys, self.name, options or ClientOptions())
+
+
 @contextmanager
 def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Iterator[Grid]:
     """Run a cluster of `nodes` whole nodes for the length of a ``with`` block; yield a client.
 
-    For notebooks and tests. The nodes are processes of their own (a fresh interpreter, never
-    a fork of this program) on free loopback ports, with a secret of their own; they end with
-    the block, and also if this program is killed.
+    For notebooks and tests; see `local_cluster`.
+    """
+    with (
+        local_cluster(nodes, workers=workers, storage_processes=storage_processes) as cluster,
+        cluster.client() as client,
+    ):
+        yield client
+
+
+@contextmanager
+def local_cluster(
+    nodes: int = 1, *, workers: int = 0, storage_processes: int = 0
+) -> Iterator[LocalCluster]:
+    """Run `nodes` whole nodes on this machine for the length of a ``with`` block.
+
+    The nodes are processes of their own (a fresh interpreter, never a fork of this program)
+    on free loopback ports, with a secret of their own; they end with the block, and also if
+    this program is killed.
 
     Args:
         nodes: how many, at least 1.
@@ -122,7 +151,7 @@ def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> It
         [sys.executable, "-m", "grid", "local-cluster"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=True,  # Ctrl-C is for this program; it ends the cluster by the pipe.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(request.module_paths)},
     )
     assert process.stdin is not None
@@ -130,23 +159,19 @@ def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> It
     try:
         process.stdin.write(msgspec.json.encode(request) + b"\n")
         process.stdin.flush()
-        line = process.stdout.readline()  # The launcher keeps its own start deadline.
+        line = process.stdout.readline()  # The launcher has a start deadline of its own.
         if not line:
             raise ConnectError("the local cluster did not start (its reason is printed above)")
         ready = msgspec.json.decode(line, type=LocalReady)
-        keys = derive_keys(request.secret.encode(), request.cluster)
-        config = Config()
-        with Grid(
-            [Address(*address) for address in ready.addresses],
-            keys,
+        yield LocalCluster(
             request.cluster,
-            config.client,
-        ) as client:
-            yield client
+            derive_keys(request.secret.encode(), request.cluster),
+            tuple(Address(*address) for address in ready.addresses),
+        )
     finally:
         process.stdin.close()  # End of file: stop.
         try:
-            process.wait(timeout=LOCAL_START_DEADLINE_S)
+            process.wait(timeout=LOCAL_STOP_DEADLINE_S)
         finally:
             process.kill()
             process.wait()

@@ -17,6 +17,7 @@ import msgspec
 import orjson
 from rich.console import Console
 
+from grid import bench_command
 from grid import config as configuration
 from grid.api import (
     CONFIG_NAME,
@@ -91,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(keygen)
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
     keygen.set_defaults(run=_keygen)
+
+    bench = bench_command.add_parser(commands)
+    _add_config(bench)
+    bench.set_defaults(run=lambda given: bench_command.run(given, _load(given)))
 
     accept = commands.add_parser("accept-loss", help="use lost partitions again, empty")
     _add_config(accept)

@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"transport"}),  # moves frames it does not understand
     frozenset({"client"}),
     frozenset({"process"}),  # shells: one main per operating-system process
-    frozenset({"secret_file"}),  # file handling beneath config
+    frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
     frozenset({"config"}),  # the options of everything above, from one file
     frozenset({"supervisor", "console"}),
     frozenset({"simulation"}),
@@ -44,14 +44,26 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "executor": BASE | {"partition"},
     # A client learns of members and entries through the protocol, like a stranger.
     "client": BASE | {"partition", "executor", "wire", "transport"},
+    "secret_file": frozenset({"errors"}),
+    "machine_secret": frozenset({"errors"}),
 }
 
 CORES = frozenset({"membership", "partition", "storage", "replication", "executor"})
 # Time arrives as `now`, randomness as a seeded Random, and the driver does the rest.
-FORBIDDEN_IN_CORES = frozenset(
-    "asyncio logging multiprocessing os random select selectors socket subprocess threading time"
-    " uvloop".split()
-)
+FORBIDDEN_IN_CORES = {
+    "asyncio",
+    "logging",
+    "multiprocessing",
+    "os",
+    "random",
+    "select",
+    "selectors",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+    "uvloop",
+}
 # The type of a generator that is handed in; the module's own functions stay out of reach.
 ALLOWED_IN_CORES = frozenset({("random", "Random")})
 
@@ -89,7 +101,7 @@ def own_imports(name: str) -> set[str]:
 
 def unit_of(name: str) -> str:
     """Return the top-level part of grid/ that a module belongs to."""
-    return (name.split(".") + ["__init__"])[1]
+    return name.split(".")[1] if "." in name else "__init__"
 
 
 # Whatever grid/__init__.py offers besides and no line claims is part of the public surface too.
@@ -98,9 +110,9 @@ PUBLIC = API | ({unit_of(module) for module in own_imports("grid")} - ON_A_LINE)
 
 
 def layer_of(unit: str) -> int:
-    if unit in PUBLIC:
-        return next(index for index, units in enumerate(LAYERS) if "api" in units)
-    return next(index for index, units in enumerate(LAYERS) if unit in units)
+    """Return the line of a unit; one without a line stands above them all."""
+    line = "api" if unit in PUBLIC else unit
+    return next((index for index, units in enumerate(LAYERS) if line in units), len(LAYERS))
 
 
 def may_import(importer: str, target: str) -> bool:

@@ -126,14 +126,17 @@ def test_good_value_is_accepted_in_its_declared_type(
     ],
 )
 def test_bad_value_is_refused_with_what_is_allowed(name: str, value: object):
-    with pytest.raises(OptionError, match="^must "):
+    with pytest.raises(OptionError, match=r"^must "):
         SPECS[name].accept(value)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "host", "host:", ":7701", "host:0", "host:65536", "host:7a", "host:+1", "ho st:1", "a:1:2"]
-    + ["10.0.0.256:1", "-host:1", "[::1]:7701", "host:٣", "http://host:1", "host:000001"],
+    [
+        *["", "host", "host:", ":7701", "host:0", "host:65536", "host:7a", "host:+1", "a:1:2"],
+        *["10.0.0.256:1", "-host:1", "ho st:1", "[::1]:7701", "host:٣", "http://host:1"],
+        "host:000001",
+    ],
 )
 def test_address_that_is_not_host_and_port_is_refused(text: str):
     assert check_host_port(text).startswith('"host:port"')

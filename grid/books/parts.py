@@ -5,11 +5,11 @@ know of the text before it. Not responsible for: reading books (`corpus`), or an
 (`analysis`).
 
 Theory of operation. A part is as long as it may be and is cut, in its second half, after the last
-paragraph break; else after the last sentence; else after the last white space; else anywhere
-between two characters. Only the last two cut a sentence. The part after such a cut carries the
-last two words of the unfinished sentence as its context, so that every 2-gram and 3-gram across
-the seam is counted once, by the later part. N-grams never cross a sentence end, so after the
-better cuts the context is empty.
+paragraph break; else after the last sentence; else after the last white space; else between two
+words; else anywhere between two characters. The last three cut a sentence. The part after such a
+cut carries the last two words of the unfinished sentence as its context, so that every 2-gram and
+3-gram across the seam is counted once, by the later part. N-grams never cross a sentence end, so
+after the better cuts the context is empty.
 
 Omissions. A word longer than half a part may be cut in two, and then counts as two words.
 """
@@ -27,7 +27,8 @@ CONTEXT_WORDS = 2
 # The longest UTF-8 character; a smaller part could not hold one and splitting would never end.
 _PART_BYTES_MIN = 4
 
-_WHITE_SPACE = re.compile(r"\s+")
+# Where a sentence may be cut, best first: at white space, else at a dash or any other mark.
+_GAPS = (re.compile(r"\s+"), re.compile(r"[^\w'\u2019]+"))
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -113,10 +114,17 @@ def _cut(text: str, begin: int, limit: int, carried: list[str]) -> _Cut:
     sentence_begin = min(last_begin, limit)
     if sentence_begin > middle:
         return _Cut(sentence_begin, [])
-    position = limit
-    for gap in _WHITE_SPACE.finditer(text, middle, limit):
-        position = gap.end()
+    position = _gap_end(text, middle, limit)
     words = words_of(text[sentence_begin:position])[-CONTEXT_WORDS:]
     if sentence_begin == begin:
         words = [*carried, *words][-CONTEXT_WORDS:]
     return _Cut(position, words)
+
+
+def _gap_end(text: str, middle: int, limit: int) -> int:
+    """Return the last place between two words, or the limit if there is only one long word."""
+    for gap in _GAPS:
+        ends = [found.end() for found in gap.finditer(text, middle, limit)]
+        if ends:
+            return ends[-1]
+    return limit

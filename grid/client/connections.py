@@ -158,6 +158,8 @@ class Connections:
         return reply
 
     def _find_local_nodes(self, view: View) -> None:
+        if not self.options.unix_sockets:
+            return
         if all(node.id in self._local_ports for node in view.nodes):
             return
         local_ports = set(local_node_ports())

@@ -9,14 +9,22 @@ from grid.client.options import ClientOptions
 from grid.client.session import Grid
 from grid.errors import GridError
 
-_local: tuple[int, str] | None = None
+_local: tuple[int, str, str] | None = None
 _current: Grid | None = None
 
 
-def set_local_node(port: int, cluster: str) -> None:
-    """Tell where this worker's node answers."""
+def set_local_node(port: int, cluster: str, name: str) -> None:
+    """Tell where this worker's node answers and what it is called."""
     global _local
-    _local = (port, cluster)
+    _local = (port, cluster, name)
+
+
+def current_node() -> str:
+    """Return the name of the node that runs this task.
+
+    Raises: GridError outside a task.
+    """
+    return _here()[2]
 
 
 def current() -> Grid:
@@ -25,9 +33,13 @@ def current() -> Grid:
     Raises: GridError outside a task.
     """
     global _current
-    if _local is None:
-        raise GridError("grid.current() works inside a task only; use grid.connect() elsewhere")
+    port, cluster, _ = _here()
     if _current is None:
-        port, cluster = _local
         _current = Grid([port], None, cluster, ClientOptions())
     return _current
+
+
+def _here() -> tuple[int, str, str]:
+    if _local is None:
+        raise GridError("grid.current() works inside a task only; use grid.connect() elsewhere")
+    return _local

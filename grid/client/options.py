@@ -27,3 +27,8 @@ class ClientOptions:
         low=0.1,
         high=3600.0,
     )
+    unix_sockets: bool = option(
+        True,
+        help="""Reach nodes of the same user on the same machine by their unix socket: quicker
+            than TCP, and without the secret.""",
+    )

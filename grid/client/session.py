@@ -20,7 +20,7 @@ from grid.errors import GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions
 from grid.types import PartitionId
-from grid.wire.control import LossAccepted, Status, StatusWanted
+from grid.wire.control import LossAccepted, NodeView, Status, StatusWanted
 from grid.wire.security import ClusterKeys
 
 MAP_NAME_BYTES_MAX = 255
@@ -70,6 +70,10 @@ class Grid:
         assert isinstance(reply, Status)
         document: dict[str, Any] = msgspec.json.decode(reply.document)
         return document
+
+    def nodes(self) -> list[NodeView]:
+        """Return the living nodes as the gateway sees them."""
+        return list(self._connections.view().nodes)
 
     def lost(self) -> list[PartitionId]:
         """Return the partitions that were lost with a node and not accepted since."""

@@ -256,9 +256,15 @@ class Coordinator:
         is_same = (next_table.order, next_table.primaries) == (table.order, table.primaries)
         if is_same and table.coordinator == self._own_id and self._is_served(current):
             return self._finish()
-        effects = [*self._finish(), *self._describe(table, next_table)]
-        effects += [SendToNode(NodeId(node_id), Publish(next_table)) for node_id in order]
-        return effects
+        # Adopted here at once: the next round must build on it, or two different tables
+        # would carry one stamp.
+        effects = [*self._describe(table, next_table), *self._follower.adopt(next_table)]
+        effects += [
+            SendToNode(NodeId(node_id), Publish(next_table))
+            for node_id in order
+            if node_id != self._own_id
+        ]
+        return [*effects, *self._finish()]
 
     def _finish(self) -> list[PartitionEffect]:
         self._round = None

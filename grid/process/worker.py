@@ -55,7 +55,7 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
     """
     die_with_parent()
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
-    set_local_node(port, settings.cluster)
+    set_local_node(port, settings.cluster, settings.name)
     while True:
         try:
             body = tasks.recv_bytes()

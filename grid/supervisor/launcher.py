@@ -29,6 +29,9 @@ from grid.supervisor.supervisor import Supervisor
 from grid.wire.catalog import decode_supervisor_to_launcher, encode
 from grid.wire.family import Admitted, Listening, LogText, StartFailed, StatusSnapshot, StopNode
 
+START_DEADLINE_S = 30.0
+"""How long starting may take: the first node to listen, then all of them to be admitted."""
+
 STOP_DEADLINE_S = 15.0
 """How long the nodes may take to stop before their process groups are killed."""
 
@@ -82,12 +85,18 @@ class Launcher:
         try:
             self._start(self._settings[0])
             first = self._settings[0].name
-            self._wait(lambda: first in self._addresses or self._is_over())
-            if not self._is_over():
+            self._wait(lambda: first in self._addresses or self._is_over(), START_DEADLINE_S)
+            if first in self._addresses and not self._is_over():
                 host, port = self._addresses[first]
                 for settings in self._settings[1:]:
                     self._start(_with_seed(settings, f"{host}:{port}"))
-                self._wait(self._is_over)
+                self._wait(lambda: self._are_admitted() or self._is_over(), START_DEADLINE_S)
+                if self._are_admitted():
+                    self._wait(self._is_over)
+                elif not self._is_over():
+                    self._fail(f"the nodes did not join within {START_DEADLINE_S:g} s")
+            elif not self._is_over():
+                self._fail(f"the first node did not start within {START_DEADLINE_S:g} s")
             self._stop_all()
         finally:
             self._kill_all()
@@ -197,11 +206,17 @@ class Launcher:
                 self._check_all_admitted()
 
     def _check_all_admitted(self) -> None:
-        if self._on_all_admitted is None or len(self._nodes) < len(self._settings):
-            return
-        if all(node.is_admitted for node in self._nodes):
+        if self._on_all_admitted is not None and self._are_admitted():
             callback, self._on_all_admitted = self._on_all_admitted, None
             callback([self._addresses[node.settings.name] for node in self._nodes])
+
+    def _are_admitted(self) -> bool:
+        is_complete = len(self._nodes) == len(self._settings)
+        return is_complete and all(node.is_admitted for node in self._nodes)
+
+    def _fail(self, reason: str) -> None:
+        self._has_failed = True
+        self._observer.event("ERROR", reason)
 
     def _first_living(self) -> _Node | None:
         return next((node for node in self._nodes if node.child.exit_code is None), None)

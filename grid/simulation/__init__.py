@@ -1,0 +1,1 @@
+"""The shipped cores on a virtual clock and a network that can misbehave. Seeded."""
