@@ -113,7 +113,7 @@ def _progress(console: Console) -> Progress:
 
 
 def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> argparse.ArgumentParser:
     """Declare the command's options."""
     parser = commands.add_parser("bench", help="analyse novels serially and on the cluster")

@@ -29,11 +29,11 @@ from grid.api import (
 )
 from grid.config import Config
 from grid.console.model import decode
+from grid.console.observer import ConsoleObserver
 from grid.console.terminal import open_console
 from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
-from grid.supervisor.observer import ConsoleObserver
 from grid.supervisor.resolve import resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor

@@ -26,10 +26,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"process"}),  # shells: one main per operating-system process
     frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
     frozenset({"config"}),  # the options of everything above, from one file
-    frozenset({"supervisor", "console"}),
+    frozenset({"supervisor"}),  # runs a node, whoever watches
+    frozenset({"console"}),  # one who watches
     frozenset({"simulation"}),
     frozenset({"books"}),  # the analysis that `grid bench` runs; a user of the grid
     frozenset({"local", "api"}),  # what a program imports; see API below
+    frozenset({"bench_command"}),
     frozenset({"cli", "__main__"}),
 )
 
@@ -43,7 +45,8 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "replication": BASE | {"partition", "storage"},
     "executor": BASE | {"partition"},
     # A client learns of members and entries through the protocol, like a stranger.
-    "client": BASE | {"partition", "executor", "wire", "transport"},
+    # Of storage it needs the data plane's messages and the limits on keys and values.
+    "client": BASE | {"partition", "storage", "executor", "wire", "transport"},
     "secret_file": frozenset({"errors"}),
     "machine_secret": frozenset({"errors"}),
 }

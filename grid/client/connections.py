@@ -125,8 +125,6 @@ class Connections:
 
         Raises: ConnectError when none answers any more.
         """
-        if self.is_closed:
-            raise GridError("this client is closed")
         with self._control_lock:
             for attempt in (1, 2):
                 connection = self._control or self._dial_gateway()
@@ -236,8 +234,10 @@ class Connections:
     def dial(self, gateway: Gateway, purpose: Purpose, index: int = 0) -> BlockingConnection:
         """Open a new connection.
 
-        Raises: ConnectError; AuthenticationError; ProtocolError.
+        Raises: ConnectError; AuthenticationError; ProtocolError; GridError after `close`.
         """
+        if self.is_closed:
+            raise GridError("this client is closed")
         connection = connect(
             gateway,
             self.keys,

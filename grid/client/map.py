@@ -168,25 +168,30 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         self.put_all(dict(*args, **kwargs))
 
     def _get_batch(self, batch: dict[int, dict[bytes, K]], result: dict[K, V]) -> None:
+        """Add the batch's entries to `result`; a reply that stops early is continued."""
         while batch:
-            current = batch
-            replies = self._operations.on_targets(
-                current,
-                lambda request, pairs: GetAll(
-                    request, self.name, [(p, epoch, list(current[p])) for p, epoch in pairs]
-                ),
-            )
-            batch = {}
-            for partition_ids, reply in replies:
-                asked = [(p, key_bytes) for p in partition_ids for key_bytes in current[p]]
-                values = cast(Values, reply).values
-                for (partition_id, key_bytes), value in zip(asked, values, strict=False):
-                    if value is not None:
-                        result[current[partition_id][key_bytes]] = decode_value(value)
-                # A long reply stops early; the rest is asked for again.
-                for partition_id, key_bytes in asked[len(values) :]:
-                    rest = batch.setdefault(partition_id, {})
-                    rest[key_bytes] = current[partition_id][key_bytes]
+            batch = self._get_some(batch, result)
+
+    def _get_some(
+        self, batch: dict[int, dict[bytes, K]], result: dict[K, V]
+    ) -> dict[int, dict[bytes, K]]:
+        """Ask once for the whole batch; return what the replies had no room for."""
+        replies = self._operations.on_targets(
+            batch,
+            lambda request, pairs: GetAll(
+                request, self.name, [(p, epoch, list(batch[p])) for p, epoch in pairs]
+            ),
+        )
+        rest: dict[int, dict[bytes, K]] = {}
+        for partition_ids, reply in replies:
+            asked = [(p, key_bytes) for p in partition_ids for key_bytes in batch[p]]
+            values = cast(Values, reply).values
+            for (partition_id, key_bytes), value in zip(asked, values, strict=False):
+                if value is not None:
+                    result[batch[partition_id][key_bytes]] = decode_value(value)
+            for partition_id, key_bytes in asked[len(values) :]:
+                rest.setdefault(partition_id, {})[key_bytes] = batch[partition_id][key_bytes]
+        return rest
 
     def _put_batch(self, batch: dict[int, dict[bytes, bytes]]) -> None:
         self._operations.on_targets(

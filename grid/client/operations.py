@@ -27,7 +27,6 @@ from grid.errors import (
 )
 from grid.storage.messages import (
     Delete,
-    Get,
     Put,
     PutAll,
     RefusalReason,

@@ -25,7 +25,6 @@ Omissions, first stage: no backups, no migration of partitions with entries.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from grid.partition.assignment import assign
@@ -35,13 +34,13 @@ from grid.partition.messages import (
     AcceptLoss,
     Collect,
     CollectRefused,
-    Holding,
     Holdings,
     Leaving,
     Publish,
     Release,
     Released,
 )
+from grid.partition.round import Round, describe_change
 from grid.partition.table import PartitionTable, make_table
 from grid.types import (
     INFO,
@@ -66,20 +65,6 @@ PHASE_DEADLINE_S = 2.0
 STAND_DOWN_S = 5.0
 
 
-@dataclass(slots=True)
-class _Round:
-    """One attempt at the next table."""
-
-    number: int
-    phase: Literal["collect", "release"]
-    stamp: TableStamp
-    waiting: set[NodeId]
-    held: dict[NodeId, dict[int, Holding]] = field(default_factory=dict)
-    targets: list[NodeId | None] = field(default_factory=list)
-    asked: dict[NodeId, set[int]] = field(default_factory=dict)
-    released: dict[NodeId, set[int]] = field(default_factory=dict)
-
-
 class Coordinator:
     """The coordinator role of one node, dormant unless its node is the oldest."""
 
@@ -89,7 +74,7 @@ class Coordinator:
         self._own_id = follower.own_id
         self._alive: frozenset[NodeId] = frozenset((self._own_id,))
         self._left: dict[NodeId, set[int]] = {}
-        self._round: _Round | None = None
+        self._round: Round | None = None
         self._round_number = 0
         self._is_dirty = False
         self._accept_loss = False
@@ -177,30 +162,30 @@ class Coordinator:
         )
         self._round_number += 1
         self._is_dirty = False
-        self._round = _Round(self._round_number, "collect", stamp, set(self._alive))
+        self._round = Round(self._round_number, "collect", stamp, set(self._alive))
         question = Collect(self._round_number, stamp)
         return [
             *(SendToNode(node_id, question) for node_id in sorted(self._alive)),
             SetTimer(PHASE_TIMER, PHASE_DEADLINE_S),
         ]
 
-    def _plan(self, current: _Round) -> list[PartitionEffect]:
+    def _plan(self, current: Round) -> list[PartitionEffect]:
         """Choose owners from what is really held, and ask for the releases that needs."""
         effects = self._exclude_conflicts(current)
         table = self._table
-        owners = [self._holder(current, PartitionId(p)) for p in range(PARTITION_COUNT)]
+        owners = current.holders(table, self._alive)
         nodes = [node_id for node_id in self._alive if node_id in current.held]
         current.phase = "release"
         if self._own_id not in current.held:
             self._is_dirty = True
             return [*effects, *self._finish()]
-        lost = self._lost(current, owners)
+        lost = self._lost(owners)
         targets: list[NodeId | None] = []
         for partition_id, best in enumerate(assign(nodes, owners)):
             owner = owners[partition_id]
             if partition_id in lost:
                 targets.append(None)
-            elif owner is not None and not self._is_movable(current, owner, partition_id):
+            elif owner is not None and not current.is_movable(owner, partition_id):
                 targets.append(owner)
             else:
                 targets.append(best)
@@ -223,7 +208,7 @@ class Coordinator:
         ]
         return [*effects, SetTimer(PHASE_TIMER, PHASE_DEADLINE_S)]
 
-    def _publish(self, current: _Round) -> list[PartitionEffect]:
+    def _publish(self, current: Round) -> list[PartitionEffect]:
         """Write the next table from the releases that succeeded and send it to its members."""
         table = self._table
         targets = current.targets
@@ -247,18 +232,16 @@ class Coordinator:
         ]
         newcomers = [n for n in current.held if n not in table.order and n not in kept_back]
         order += sorted(newcomers)
-        epochs = [
-            self._next_epoch(current, PartitionId(p), target) for p, target in enumerate(targets)
-        ]
+        epochs = current.epochs(table, targets)
         if set(current.held) != set(self._alive):
             self._is_dirty = True
         next_table = make_table(current.stamp, order, targets, epochs)
         is_same = (next_table.order, next_table.primaries) == (table.order, table.primaries)
-        if is_same and table.coordinator == self._own_id and self._is_served(current):
+        if is_same and table.coordinator == self._own_id and current.is_served(table):
             return self._finish()
         # Adopted here at once: the next round must build on it, or two different tables
         # would carry one stamp.
-        effects = [*self._describe(table, next_table), *self._follower.adopt(next_table)]
+        effects = [*describe_change(table, next_table), *self._follower.adopt(next_table)]
         effects += [
             SendToNode(NodeId(node_id), Publish(next_table))
             for node_id in order
@@ -274,42 +257,7 @@ class Coordinator:
 
     # -- judgements -----------------------------------------------------------------------
 
-    def _holder(self, current: _Round, partition_id: PartitionId) -> NodeId | None:
-        """The node that should count as owner: who has entries, else who the table names.
-
-        An owner that did not answer in this round stays owner while it lives.
-        """
-        table_owner = self._table.primary_of(partition_id)
-        if table_owner in self._alive and table_owner not in current.held:
-            return table_owner
-        holders = [
-            (holdings[partition_id].entries, node_id == table_owner, node_id)
-            for node_id, holdings in current.held.items()
-            if partition_id in holdings
-        ]
-        if holders:
-            return max(holders)[2]
-        return table_owner if table_owner in current.held else None
-
-    def _is_movable(self, current: _Round, owner: NodeId, partition_id: int) -> bool:
-        held = current.held.get(owner)
-        if held is None:
-            return False
-        holding = held.get(partition_id)
-        return holding is None or holding.entries == 0
-
-    def _is_served(self, current: _Round) -> bool:
-        """Whether every node that answered really holds what the table gives to it.
-
-        One that has released partitions in a round that came to nothing does not: it must
-        be told again.
-        """
-        return not current.asked and all(
-            set(held) == set(self._table.owned_by(node_id))
-            for node_id, held in current.held.items()
-        )
-
-    def _lost(self, current: _Round, owners: list[NodeId | None]) -> set[int]:
+    def _lost(self, owners: list[NodeId | None]) -> set[int]:
         """Partitions that nobody holds and whose last owner did not release them empty."""
         lost = set()
         for partition_id, owner in enumerate(owners):
@@ -321,7 +269,7 @@ class Coordinator:
             lost.add(partition_id)
         return lost
 
-    def _exclude_conflicts(self, current: _Round) -> list[PartitionEffect]:
+    def _exclude_conflicts(self, current: Round) -> list[PartitionEffect]:
         """Do not admit a newcomer that holds entries of a partition which has entries here."""
         effects: list[PartitionEffect] = []
         filled_here = {
@@ -351,37 +299,6 @@ class Coordinator:
                 )
         return effects
 
-    def _next_epoch(self, current: _Round, partition_id: PartitionId, target: NodeId | None) -> int:
-        table = self._table
-        known = table.epoch_of(partition_id)
-        if target == table.primary_of(partition_id):
-            return known
-        held = [h[partition_id].epoch for h in current.held.values() if partition_id in h]
-        return max([known, *held]) + 1
-
-    def _describe(self, old: PartitionTable, new: PartitionTable) -> list[PartitionEffect]:
-        moved = sum(
-            old.primary_of(PartitionId(p)) != new.primary_of(PartitionId(p))
-            for p in range(PARTITION_COUNT)
-        )
-        lines: list[PartitionEffect] = [
-            LogLine(
-                INFO,
-                f"partition table {new.term}.{new.version}: {len(new.order)} nodes, "
-                f"{moved} partitions changed owner",
-            )
-        ]
-        newly_lost = set(new.lost()) - set(old.lost())
-        if newly_lost:
-            lines.append(
-                LogLine(
-                    WARNING,
-                    f"{len(newly_lost)} partitions lost with the node that held them; their keys "
-                    "raise PartitionLostError until the loss is accepted (grid accept-loss)",
-                )
-            )
-        return lines
-
     # -- small helpers --------------------------------------------------------------------
 
     @property
@@ -391,7 +308,7 @@ class Coordinator:
 
     def _current(
         self, number: int, sender: NodeId, phase: Literal["collect", "release"]
-    ) -> _Round | None:
+    ) -> Round | None:
         """Return the round an answer belongs to, with the sender no longer waited for."""
         current = self._round
         if current is None or current.number != number or current.phase != phase:

@@ -216,17 +216,15 @@ class SimulatedCluster:
                 self._transmit(sender, node, body)
 
     def _transmit(self, sender: SimulatedNode, target: SimulatedNode, body: bytes) -> None:
-        copies = 2 if self.random.random() < self.faults.duplication else 1
-        for _ in range(copies):
-            if self.random.random() < self.faults.loss:
-                continue
-            sender_id, source = sender.node_id, sender.address
-            self.clock.call_later(
-                self._delay_s(),
-                lambda: target.deliver(
-                    lambda: target.plane.handle_datagram(sender_id, source, decode_membership(body))
-                ),
-            )
+        sender_id, source = sender.node_id, sender.address
+
+        def arrive() -> None:
+            message = decode_membership(body)
+            target.deliver(lambda: target.plane.handle_datagram(sender_id, source, message))
+
+        for _ in range(2 if self.random.random() < self.faults.duplication else 1):
+            if self.random.random() >= self.faults.loss:
+                self.clock.call_later(self._delay_s(), arrive)
 
     def send_to_node(
         self, sender: SimulatedNode, node_id: NodeId, message: PartitionMessage

@@ -178,7 +178,7 @@ class Supervisor:
             return
         self._on_log()  # What it said last explains its end.
         if child in family.workers:
-            self._observer.event("WARNING", f"{child.describe_end()}; it is replaced")
+            self._observer.event("WARNING", child.describe_end())
             family.forget(child)
             now_s = time.monotonic()
             pause_s = self._worker_policy.pause_after_death_s(now_s)
@@ -191,7 +191,9 @@ class Supervisor:
         due = [due_s for due_s in self._workers_due_s if due_s <= now_s]
         self._workers_due_s = [due_s for due_s in self._workers_due_s if due_s > now_s]
         for _ in due:
-            self._watch(self._the_family.start_worker(self._port))
+            worker = self._the_family.start_worker(self._port)
+            self._watch(worker)
+            self._observer.event("INFO", f"a new worker (pid {worker.pid}) takes its place")
 
     def _on_signal(self) -> None:
         for number in self._signals.take():

@@ -1,0 +1,31 @@
+"""One small real cluster for all client tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import grid
+from grid.api import LocalCluster, local_cluster
+from grid.client.session import Grid
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[LocalCluster]:
+    """Two nodes of two storage processes and one worker each."""
+    with local_cluster(2, workers=1, storage_processes=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(running_cluster: LocalCluster) -> Iterator[Grid]:
+    """A client of its own for each test."""
+    with running_cluster.client() as connected:
+        yield connected
+
+
+@pytest.fixture
+def users(client: Grid, request: pytest.FixtureRequest) -> grid.Map[object, object]:
+    """A map that no other test uses."""
+    return client.map(request.node.nodeid[-200:])

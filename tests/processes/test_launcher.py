@@ -1,0 +1,47 @@
+"""Several whole nodes from one command."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from tests.processes.nodes import Node, node, run_grid, write_config
+
+
+def wait_until_all_ready(started: Node, count: int) -> None:
+    """Wait until the newest table has that many nodes."""
+    started.wait_for(rf"partition table .*: {count} nodes")
+    started.family()
+
+
+def test_nodes_form_one_cluster_each_its_own_group_and_end_together(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config), "--nodes", "3") as started:
+        wait_until_all_ready(started, 3)
+        status = json.loads(run_grid("status", "--json", "--config", str(config)).stdout)
+        pids = {member["pid"] for member in status["members"]}
+        assert {os.getpgid(pid) for pid in pids} == pids
+        assert len(pids) == 3
+        assert sorted(m["primaries"] for m in status["members"]) == [85, 85, 86]
+        assert status["partitions"] == {"total": 256, "safe": 0, "lost": 0}
+        started.process.terminate()
+        assert started.end() == 0
+        started.assert_gone()
+
+
+def test_a_killed_launcher_takes_all_nodes_with_it(tmp_path: Path):
+    with node("--config", str(write_config(tmp_path)), "--nodes", "2") as started:
+        wait_until_all_ready(started, 2)
+        started.process.kill()
+        started.assert_gone()
+
+
+def test_grid_down_stops_all_nodes_of_the_machine(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config), "--nodes", "2") as started:
+        wait_until_all_ready(started, 2)
+        down = run_grid("down", "--config", str(config))
+        assert (down.returncode, down.stdout) == (0, "stopped 2 nodes\n")
+        assert started.end() == 0
+        started.assert_gone()

@@ -1,0 +1,279 @@
+"""Every message of every conversation round-trips, and anything else is a ProtocolError."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from grid.errors import ProtocolError
+from grid.executor import messages as executor_messages
+from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
+from grid.membership import messages as membership_messages
+from grid.membership.dissemination import Dissemination, chunks
+from grid.membership.messages import Beacon, MembershipMessage, Ping, Sync
+from grid.partition import messages as partition_messages
+from grid.partition.messages import PartitionMessage, Publish
+from grid.storage import messages as storage_messages
+from grid.storage.messages import StorageReply, StorageRequest
+from grid.types import NodeId
+from grid.wire import control, family
+from grid.wire.catalog import decode_membership, decode_peer, encode, encode_into
+from grid.wire.datagram import DATAGRAM_BYTES_MAX, DatagramSealer
+from grid.wire.report import encode_report
+from grid.wire.security import derive_keys
+
+from .samples import (
+    DECODERS,
+    REPEATABLE,
+    WORST_RECORD,
+    WORST_REPORT,
+    members_of,
+    messages_of,
+    table_of,
+    usual_record,
+)
+
+CONVERSATIONS: dict[str, Any] = {
+    "decode_membership": MembershipMessage,
+    "decode_peer": PartitionMessage,
+    "decode_client_request": control.ControlRequest | TaskRequest,
+    "decode_client_reply": control.ControlReply | TaskEnded,
+    "decode_storage_request": StorageRequest,
+    "decode_storage_reply": StorageReply,
+    "decode_worker_task": WorkerTask,
+    "decode_worker_result": WorkerResult,
+    "decode_supervisor_to_network": family.SupervisorToNetwork,
+    "decode_network_to_supervisor": family.NetworkToSupervisor,
+    "decode_supervisor_to_launcher": family.SupervisorToLauncher,
+    "decode_network_to_storage": family.NetworkToStorage,
+    "decode_storage_to_network": family.StorageToNetwork,
+}
+MESSAGES = [
+    pytest.param(name, kind, id=f"{name}-{kind.__name__}")
+    for name, union in CONVERSATIONS.items()
+    for kind in members_of(union)
+]
+MODULES = (
+    executor_messages,
+    membership_messages,
+    partition_messages,
+    storage_messages,
+    control,
+    family,
+)
+
+
+def tagged_structs(module: ModuleType) -> set[type]:
+    return {
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, msgspec.Struct)
+        and value.__struct_config__.tag is not None
+    }
+
+
+def sample_of(kind: Any) -> Any:
+    """Return the first message of `kind` that hypothesis makes: always the same one."""
+    return find(messages_of(kind), lambda _: True, settings=REPEATABLE, random=random.Random(0))
+
+
+def check_answer(name: str, data: bytes) -> None:
+    """Whatever the bytes are: a message of this conversation or a ProtocolError."""
+    try:
+        message = DECODERS[name](data)
+    except ProtocolError:
+        return
+    assert isinstance(message, members_of(CONVERSATIONS[name]))
+
+
+def test_this_file_knows_every_decoder() -> None:
+    assert CONVERSATIONS.keys() == DECODERS.keys()
+
+
+def test_every_tagged_message_belongs_to_a_conversation() -> None:
+    known = {kind for union in CONVERSATIONS.values() for kind in members_of(union)}
+    written = set().union(*(tagged_structs(module) for module in MODULES))
+    assert len(written) > 40
+    assert written - known == set()
+
+
+@pytest.mark.parametrize(("name", "kind"), MESSAGES)
+@given(data=st.data())
+@settings(REPEATABLE, max_examples=10)
+def test_every_message_round_trips(name: str, kind: type, data: st.DataObject) -> None:
+    message = data.draw(messages_of(kind))
+    decoded = DECODERS[name](encode(message))
+    assert decoded == message
+    assert type(decoded) is kind
+
+
+@pytest.mark.parametrize(("name", "kind"), MESSAGES)
+def test_every_cut_message_is_refused(name: str, kind: type) -> None:
+    encoded = encode(sample_of(kind))
+    for length in range(len(encoded)):
+        with pytest.raises(ProtocolError):
+            DECODERS[name](encoded[:length])
+
+
+@pytest.mark.parametrize(("name", "kind"), MESSAGES)
+def test_every_message_with_bytes_after_it_is_refused(name: str, kind: type) -> None:
+    with pytest.raises(ProtocolError):
+        DECODERS[name](encode(sample_of(kind)) + b"\x00")
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+@given(data=st.binary(max_size=60))
+@settings(REPEATABLE, max_examples=60)
+def test_random_bytes_raise_nothing_but_protocol_errors(name: str, data: bytes) -> None:
+    check_answer(name, data)
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+@given(data=st.data())
+@settings(REPEATABLE, max_examples=40)
+def test_damaged_messages_raise_nothing_but_protocol_errors(name: str, data: st.DataObject) -> None:
+    encoded = bytearray(encode(data.draw(messages_of(CONVERSATIONS[name]))))
+    places = st.tuples(st.integers(0, len(encoded) - 1), st.integers(0, 255))
+    for place, value in data.draw(st.lists(places, min_size=1, max_size=4)):
+        encoded[place] = value
+    check_answer(name, bytes(encoded))
+
+
+FIELDS: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 40),
+        st.sampled_from([2**63, 2**64 - 1, -(2**63)]),
+        st.floats(),
+        st.text(max_size=3),
+        st.binary(max_size=3),
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.integers(), inner, max_size=2),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+@given(tag=st.integers(0, 22), fields=st.lists(FIELDS, max_size=6))
+@settings(REPEATABLE, max_examples=40)
+def test_wrong_fields_raise_nothing_but_protocol_errors(
+    name: str, tag: int, fields: list[Any]
+) -> None:
+    check_answer(name, msgspec.msgpack.encode([tag, *fields]))
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x91" * 100_000,
+        b"\x93\x01" + b"\x91" * 100_000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\x93\x04\x01\xdd\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\x93\x01\x01\xa2\xff\xfe",
+    ],
+    ids=["nested", "nested field", "long array", "long field", "long bytes", "not UTF-8"],
+)
+def test_malicious_bytes_raise_nothing_but_protocol_errors(name: str, data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="not a .* message: "):
+        DECODERS[name](data)
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_message_of_another_version_with_an_unknown_tag_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError):
+        DECODERS[name](msgspec.msgpack.encode([99, 1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("primaries", (0,) * 255),
+        ("epochs", (1,) * 257),
+        ("primaries", (5,) + (0,) * 255),
+        ("primaries", (-2,) + (0,) * 255),
+    ],
+)
+def test_table_that_does_not_fit_together_is_refused(field: str, value: tuple[int, ...]) -> None:
+    fields = msgspec.structs.asdict(table_of(3)) | {"order": (b"a", b"b"), "epochs": (1,) * 256}
+    fields |= {"primaries": (0,) * 256} | {field: value}
+    with pytest.raises(ProtocolError, match="table"):
+        decode_peer(msgspec.msgpack.encode([15, list(fields.values())]))
+
+
+def test_table_that_fits_is_accepted() -> None:
+    table = table_of(3)
+    body = msgspec.msgpack.encode([15, list(msgspec.structs.asdict(table).values())])
+    assert decode_peer(body) == Publish(table)
+
+
+def test_encoding_at_an_offset_leaves_what_is_before_it() -> None:
+    message = Sync(reply_wanted=True, report=b"r", updates=[usual_record(1)])
+    buffer = bytearray(b"head" + b"rest of something longer" * 20)
+    encode_into(message, buffer, 4)
+    assert buffer == b"head" + encode(message)
+    assert decode_membership(memoryview(buffer)[4:]) == message
+
+
+# -- sizes ------------------------------------------------------------------------------------
+
+
+def sealed_bytes(message: MembershipMessage) -> int:
+    sealer = DatagramSealer(derive_keys(b"secret", "grid"), NodeId(bytes(16)))
+    return len(sealer.seal(encode(message)))
+
+
+def piggyback(make: Callable[[int], membership_messages.MemberRecord]) -> list[Any]:
+    queue = Dissemination()
+    for number in range(100):
+        queue.add(make(number))
+    return queue.take(100)
+
+
+def worst_record(number: int) -> membership_messages.MemberRecord:
+    return msgspec.structs.replace(WORST_RECORD, id=number.to_bytes(16, "big"))
+
+
+def mixed_record(number: int) -> membership_messages.MemberRecord:
+    return worst_record(number) if number % 3 == 0 else usual_record(number)
+
+
+@pytest.mark.parametrize("make", [usual_record, worst_record, mixed_record])
+def test_ping_with_full_piggyback_fits_one_datagram(
+    make: Callable[[int], membership_messages.MemberRecord],
+) -> None:
+    updates = piggyback(make)
+    assert updates
+    ping = Ping(2**64 - 1, encode_report(WORST_REPORT), updates)
+    assert sealed_bytes(ping) <= DATAGRAM_BYTES_MAX
+
+
+@pytest.mark.parametrize("make", [usual_record, worst_record, mixed_record])
+def test_every_slice_of_a_long_member_list_fits_one_datagram(
+    make: Callable[[int], membership_messages.MemberRecord],
+) -> None:
+    records = [make(number) for number in range(200)]
+    slices = chunks(records)
+    assert [record for part in slices for record in part] == records
+    for part in slices:
+        message = Sync(reply_wanted=True, report=encode_report(WORST_REPORT), updates=part)
+        assert sealed_bytes(message) <= DATAGRAM_BYTES_MAX
+
+
+def test_beacon_of_the_longest_names_fits_one_datagram() -> None:
+    assert sealed_bytes(Beacon(WORST_RECORD, encode_report(WORST_REPORT))) <= DATAGRAM_BYTES_MAX
+
+
+def test_record_is_about_60_bytes_so_a_datagram_tells_of_many_members() -> None:
+    assert 45 <= len(encode(usual_record(7))) <= 75
+    assert len(piggyback(usual_record)) >= 12
