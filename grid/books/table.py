@@ -77,8 +77,8 @@ def render(corpus: Corpus, document: dict[str, Any], run: ParallelRun) -> Render
         nodes.add_row(share["name"], str(share["parts"]), f"{share['seconds']:.2f}")
     found = Table(title="What the analysis found", show_lines=False, expand=True)
     found.add_column("book", no_wrap=True, overflow="ellipsis")
-    for book, report in zip(corpus.books, run.report.books, strict=True):
-        found.add_row(Text(report.one_line(book.title)))
+    for report in run.report.books:
+        found.add_row(Text(report.one_line(corpus.books[report.book_index].title)))
     return Group(nodes, found, Text(verdict(document)))
 
 

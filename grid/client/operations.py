@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from grid.client.connections import ConnectionLostError, Connections
-from grid.client.routing import Route, Routing, Target
+from grid.client.routing import Routing, Target
 from grid.errors import (
     ConnectError,
     OperationError,
@@ -71,29 +71,26 @@ class Operations:
         """
         deadline_s = 0.0
         while True:
-            route = self._routing.routes[partition_id]
+            routing = self._routing
+            route = routing.routes[partition_id]
             if route is None:
-                # Look once more before saying so: the table in use may be old.
-                self.refresh()
-                route = self._routing.routes[partition_id]
-            if route is None:
-                raise self._lost(partition_id)
-            request = make(next(self._numbers), route.epoch)
-            try:
-                reply = self._connections.storage(route.target).request(request)
-            except ConnectionLostError as error:
-                if error.is_sent and isinstance(request, _WRITES):
-                    raise _unknown(route, error) from error
-                reason = str(error)
+                reason = self._why_unserved(routing, partition_id)
             else:
-                if type(reply) is not Refused:
-                    return reply
-                self._raise_if_final(reply)
-                reason = f"refused by {route.target.name}: {reply.reason.name}"
+                request = make(next(self._numbers), route.epoch)
+                try:
+                    reply = self._connections.storage(route.target).request(request)
+                except ConnectionLostError as error:
+                    if error.is_sent and isinstance(request, _WRITES):
+                        raise _unknown(route.target, error) from error
+                    reason = str(error)
+                else:
+                    if type(reply) is not Refused:
+                        return reply
+                    self._raise_if_final(reply)
+                    reason = f"refused by {route.target.name}: {reply.reason.name}"
             # The deadline starts at the first trouble: the clock is not read before.
-            now_s = time.monotonic()
-            deadline_s = deadline_s or now_s + self._deadline_s
-            self._wait_for_newer_table(self._routing, deadline_s, reason)
+            deadline_s = deadline_s or time.monotonic() + self._deadline_s
+            self._wait_for_newer_table(routing, deadline_s, reason)
 
     def on_targets(
         self,
@@ -112,15 +109,17 @@ class Operations:
         deadline_s = 0.0
         while remaining:
             routing, reason = self._routing, ""
-            repeat: list[int] = []
-            for target, pairs in self._grouped(routing, remaining).items():
+            groups, repeat = self._grouped(routing, remaining)
+            if repeat:
+                reason = self._why_unserved(routing, repeat[0])
+            for target, pairs in groups.items():
                 ids = [partition_id for partition_id, _ in pairs]
                 request = make(next(self._numbers), pairs)
                 try:
                     reply = self._connections.storage(target).request(request)
                 except ConnectionLostError as error:
                     if error.is_sent and isinstance(request, _WRITES):
-                        raise _unknown(Route(target, 0), error) from error
+                        raise _unknown(target, error) from error
                     repeat += ids
                     reason = str(error)
                     continue
@@ -203,27 +202,37 @@ class Operations:
             if self._routing.stamp == before:
                 time.sleep(RETRY_PAUSE_S)
 
+    @staticmethod
     def _grouped(
-        self, routing: Routing, partition_ids: list[int]
-    ) -> dict[Target, list[tuple[int, int]]]:
+        routing: Routing, partition_ids: list[int]
+    ) -> tuple[dict[Target, list[tuple[int, int]]], list[int]]:
+        """Return (partition, epoch) pairs by storage process, and the partitions unserved."""
         groups: dict[Target, list[tuple[int, int]]] = {}
-        if any(routing.routes[partition_id] is None for partition_id in partition_ids):
-            self.refresh()
-            routing = self._routing
+        unserved = []
         for partition_id in partition_ids:
             route = routing.routes[partition_id]
             if route is None:
-                raise self._lost(partition_id)
-            groups.setdefault(route.target, []).append((partition_id, route.epoch))
-        return groups
+                unserved.append(partition_id)
+            else:
+                groups.setdefault(route.target, []).append((partition_id, route.epoch))
+        return groups, unserved
 
-    def _lost(self, partition_id: int) -> PartitionLostError:
-        lost = sum(route is None for route in self._routing.routes)
-        return PartitionLostError(
-            f"partition {partition_id} ({lost} of {PARTITION_COUNT}) was lost with the node that "
-            "held it; accept the loss (grid accept-loss) to use it again, empty",
-            "not_applied",
-        )
+    def _why_unserved(self, used: Routing, partition_id: int) -> str:
+        """Return why a partition has no route, for the wait until it has one.
+
+        Raises: PartitionLostError when the newest table says that it is lost.
+        """
+        if partition_id not in used.lost:
+            return f"the owner of partition {partition_id} is gone"
+        self.refresh()
+        lost = self._routing.lost
+        if partition_id in lost:
+            raise PartitionLostError(
+                f"partition {partition_id} ({len(lost)} of {PARTITION_COUNT}) was lost with the "
+                "node that held it; accept the loss (grid accept-loss) to use it again, empty",
+                "not_applied",
+            )
+        return f"partition {partition_id} has just been lost or accepted"
 
     @staticmethod
     def _raise_if_final(reply: Refused) -> None:
@@ -237,9 +246,9 @@ class Operations:
             raise ProtocolError("the node has smaller key or value limits than this client")
 
 
-def _unknown(route: Route, error: ConnectionLostError) -> OperationError:
+def _unknown(target: Target, error: ConnectionLostError) -> OperationError:
     return OperationError(
-        f"the connection to {route.target.name} broke after the write was sent ({error}); "
+        f"the connection to {target.name} broke after the write was sent ({error}); "
         "it may have been applied",
         "unknown",
     )

@@ -30,7 +30,8 @@ class Route:
 class Routing:
     """One version of the table, ready for look-up.
 
-    `routes` has ``PARTITION_COUNT`` items; None for a partition that is lost.
+    `routes` has ``PARTITION_COUNT`` items; None for a partition that nobody serves now: it is
+    `lost`, or its owner is gone and the table does not say so yet.
     """
 
     def __init__(self, view: View) -> None:
@@ -40,6 +41,7 @@ class Routing:
         self.stamp: TableStamp = table.stamp
         self.nodes = {NodeId(node.id): node for node in view.nodes}
         self.routes: list[Route | None] = []
+        self.lost = frozenset(table.lost())
         targets: dict[tuple[int, int], Target | None] = {}
         for partition_id in range(PARTITION_COUNT):
             index = table.primaries[partition_id]

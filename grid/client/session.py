@@ -78,8 +78,7 @@ class Grid:
     def lost(self) -> list[PartitionId]:
         """Return the partitions that were lost with a node and not accepted since."""
         self._operations.refresh()
-        routes = self._operations.routing.routes
-        return [PartitionId(p) for p, route in enumerate(routes) if route is None]
+        return sorted(self._operations.routing.lost)
 
     def accept_loss(self) -> None:
         """Use lost partitions again, empty. What they held is gone either way."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.processes.nodes import assert_port_is_free, node, run_grid, write_config
@@ -92,5 +92,5 @@ def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path):
 def test_a_node_is_one_process_group(tmp_path: Path):
     with node("--config", str(write_config(tmp_path))) as started:
         started.wait_until_ready()
-        groups = {psutil.os.getpgid(process.pid) for process in started.family()}
+        groups = {os.getpgid(process.pid) for process in started.family()}
         assert groups == {started.process.pid}

@@ -66,7 +66,7 @@ def test_answer_round_trips(verdict: Verdict, node_id: bytes, nonce: bytes) -> N
 def test_sizes_are_those_of_the_documented_layout() -> None:
     assert HELLO_BYTES == 4 + 1 + 1 + NODE_ID_BYTES + 16
     assert ANSWER_BYTES == 1 + NODE_ID_BYTES + 16
-    assert WELCOME_BYTES == 1 + len(server_proof(KEYS, HELLO, ANSWER))
+    assert 1 + len(server_proof(KEYS, HELLO, ANSWER)) == WELCOME_BYTES
     assert len(client_proof(KEYS, HELLO, ANSWER)) == PROOF_BYTES
 
 

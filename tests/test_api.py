@@ -1,0 +1,101 @@
+"""Finding a cluster, and clusters of a program's own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+import grid
+from grid import ConnectError, PartitionLostError
+from grid.api import find_config
+from grid.machine_secret import machine_secret
+from tests.processes.nodes import ask_until, node, write_config
+
+USER_PROGRAM = """
+import grid, sys
+with grid.local(nodes=2) as g:
+    print(*[member["pid"] for member in g.status()["members"]], flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_connect_finds_a_node_of_this_user_without_an_address(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config)) as started:
+        port = started.wait_until_ready()
+        with grid.connect(config=config) as client:
+            client.map("m")["k"] = 1
+        with grid.connect(f"127.0.0.1:{port}", config=write_secret(config)) as client:
+            assert client.map("m")["k"] == 1
+
+
+def write_secret(config: Path) -> Path:
+    """Give a client the machine's own secret: by TCP it must prove it."""
+    path = config.with_name("client.toml")
+    secret = machine_secret().decode()
+    path.write_text(config.read_text().replace('secret = ""', f'secret = "{secret}"'))
+    return path
+
+
+def test_connect_says_what_it_tried(tmp_path: Path):
+    with pytest.raises(ConnectError, match="no node of the cluster 'test-"):
+        grid.connect(config=write_config(tmp_path))
+    with pytest.raises(ConnectError, match="looks like"):
+        grid.connect("nonsense")
+
+
+def test_the_configuration_is_looked_for_where_a_user_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRID_CONFIG", raising=False)
+    assert find_config(None) is None
+    (tmp_path / "cluster.toml").touch()
+    assert find_config(None) == Path("cluster.toml")
+    monkeypatch.setenv("GRID_CONFIG", "/elsewhere.toml")
+    assert find_config(None) == Path("/elsewhere.toml")
+    assert find_config("given.toml") == Path("given.toml")
+
+
+def test_a_local_cluster_ends_with_a_program_that_is_killed():
+    program = subprocess.Popen(
+        [sys.executable, "-c", USER_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert program.stdout is not None
+    supervisors = [psutil.Process(int(pid)) for pid in program.stdout.readline().split()]
+    family = [p for s in supervisors for p in (s, *s.children(recursive=True))]
+    assert len(family) == 2 * 4
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []
+
+
+def test_a_killed_node_s_partitions_are_lost_aloud_until_accepted():
+    with grid.local(nodes=3, workers=1, storage_processes=1) as g:
+        numbers = g.map("numbers")
+        numbers.put_all({n: n for n in range(300)})
+        members = {m["id"]: m["pid"] for m in g.status()["members"]}
+        # Not the first gateway: losing that one is another story.
+        victim = next(n for n in g.nodes() if n.name == "local-3")
+        gone = [n for n in range(300) if numbers.owner_of(n) == victim.id]
+        kept = [n for n in range(300) if n not in gone]
+        assert gone
+        psutil.Process(members[victim.id.hex()]).kill()
+        ask_until(lambda: len(g.lost()) > 0)
+        with pytest.raises(PartitionLostError, match="lost with the node"):
+            numbers[gone[0]]
+        with pytest.raises(PartitionLostError):
+            numbers[gone[0]] = 1
+        assert numbers.get_all(kept) == {n: n for n in kept}
+        assert g.status()["partitions"]["lost"] == len(g.lost())
+        g.accept_loss()
+        ask_until(lambda: not g.lost())
+        assert gone[0] not in numbers
+        numbers[gone[0]] = 1
+        assert numbers[gone[0]] == 1

@@ -1,0 +1,87 @@
+"""The command line: exit codes, sentences, and what needs no running node."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from grid.cli import main
+from grid.config import render_default
+from tests.processes.nodes import node, run_grid, write_config
+
+
+def test_keygen_writes_a_secret_and_refuses_to_replace_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "cluster.toml"
+    path.write_text(render_default())
+    assert main(["keygen", "--config", str(path)]) == 0
+    first = path.read_text()
+    assert first != render_default()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert main(["keygen", "--config", str(path)]) == 2
+    assert path.read_text() == first
+    assert main(["keygen", "--force", "--config", str(path)]) == 0
+    assert path.read_text() != first
+    assert "copy this file to every machine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[node]\nport = 70000\n", "port"),
+        ('[node]\nport = "7701"\n', "port"),
+        ("[nodes]\n", "did you mean [node]"),
+        ("[node\n", "line"),
+    ],
+)
+def test_a_wrong_file_is_code_2_and_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+):
+    path = tmp_path / "cluster.toml"
+    path.write_text(text)
+    assert main(["status", "--config", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_wrong_flag_is_code_2(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as refused:
+        main(["up", "--nodes", "0"])
+    assert refused.value.code == 2
+    assert "a number from 1 to 64" in capsys.readouterr().err
+    assert main(["up", "--port", "70000"]) == 2
+    assert "--port" in capsys.readouterr().err
+
+
+def test_without_a_secret_no_other_interface_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GRID_SECRET", raising=False)
+    path = tmp_path / "cluster.toml"
+    path.write_text('[node]\nbind = "0.0.0.0"\n')
+    assert main(["up", "--config", str(path)]) == 2
+    assert "without a secret a node serves this machine only" in capsys.readouterr().err
+
+
+def test_a_corpus_that_is_not_there_is_said_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["bench", "--corpus", str(tmp_path / "none"), "--books", "2"]) == 1
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_status_shows_a_table_and_accept_loss_has_nothing_to_do(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config), "--name", "solo") as started:
+        started.wait_until_ready()
+        status = run_grid("status", "--config", str(config))
+        assert status.returncode == 0
+        assert "solo" in status.stdout
+        assert "alive" in status.stdout
+        accepted = run_grid("accept-loss", "--config", str(config))
+        assert (accepted.returncode, accepted.stdout) == (0, "no partition is lost\n")
