@@ -173,8 +173,10 @@ class GridExecutor(Executor):
     def _drop_cancelled(self, number: int, future: Future[Any]) -> None:
         del self._futures[number]
         self._slots.release()
-        future.cancel()
-        future.set_running_or_notify_cancel()
+        if future.cancel():
+            future.set_running_or_notify_cancel()  # Tells those who wait for it.
+        else:  # It ran, lost its worker, and was waiting to run again.
+            future.set_exception(TaskError("shut down before the task could run again"))
 
     def _look_around(self) -> bool:
         """Fetch the nodes and their load; return whether any can run tasks."""
