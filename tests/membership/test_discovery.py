@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -49,7 +50,7 @@ def test_beacons_come_at_0_02_05_and_1_second_and_then_for_ever() -> None:
         times.append(times[-1] + delay_of(BEACON_TIMER, effects))
         effects = fire(tested, BEACON_TIMER, has_table=True)
     assert times[:4] == pytest.approx([0.0, 0.2, 0.5, 1.0])
-    gaps = [later - earlier for earlier, later in zip(times[3:], times[4:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times[3:])]
     assert all(4.0 <= gap <= 6.0 for gap in gaps)
     assert len(set(gaps)) > 1
 

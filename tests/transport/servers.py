@@ -30,7 +30,7 @@ KEYS = derive_keys(b"correct horse battery staple", "grid")
 OTHER_KEYS = derive_keys(b"wrong horse battery staple", "grid")
 NODE_ID = NodeId(b"node of the test")
 
-Script = Callable[[socket.socket], None]
+Script = Callable[[socket.socket], object]
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ class TestWelcome:
     def test_unix_socket_that_challenges_gets_a_proof(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with unix_server(monkeypatch, lambda sock: shake_hands(sock) and None) as port:
+        with unix_server(monkeypatch, lambda sock: shake_hands(sock)) as port:
             dial(port).close()
 
     def test_frames_sent_right_behind_the_welcome_are_not_lost(self) -> None:
@@ -93,7 +93,7 @@ class TestWelcome:
 class TestSecret:
     def test_client_with_another_secret_is_told_so(self) -> None:
         with (
-            tcp_server(lambda sock: shake_hands(sock, keys=OTHER_KEYS) and None) as address,
+            tcp_server(lambda sock: shake_hands(sock, keys=OTHER_KEYS)) as address,
             pytest.raises(AuthenticationError, match=f"{address} belongs to another cluster or"),
         ):
             dial(address)
@@ -161,7 +161,7 @@ class TestRefusal:
     @pytest.mark.parametrize("verdict", [Verdict.BUSY, Verdict.NO_SUCH_STORAGE])
     def test_refusal_is_named(self, verdict: Verdict) -> None:
         with (
-            tcp_server(lambda sock: shake_hands(sock, final=verdict) and None) as address,
+            tcp_server(lambda sock: shake_hands(sock, final=verdict)) as address,
             pytest.raises(ProtocolError, match=f"{address} answers {verdict.name}"),
         ):
             dial(address)

@@ -1,9 +1,8 @@
-"""Strategies for keys, values and the messages of every conversation."""
+"""Samples of the messages of every conversation, and settings for hypothesis."""
 
 from __future__ import annotations
 
 import enum
-import functools
 import random
 import types
 import typing
@@ -11,7 +10,6 @@ from typing import Any
 
 import msgspec
 from hypothesis import settings
-from hypothesis import strategies as st
 
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.table import VACANT, PartitionTable, make_table
@@ -20,7 +18,7 @@ from grid.wire import catalog
 from grid.wire.report import NodeReport
 
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=100)
-THOROUGH = settings(REPEATABLE, max_examples=300)
+THOROUGH = settings(REPEATABLE, max_examples=200)
 
 DECODERS: dict[str, catalog.Decoder[Any]] = {
     name: value for name, value in vars(catalog).items() if isinstance(value, catalog.Decoder)
@@ -75,41 +73,39 @@ def table_of(seed: int) -> PartitionTable:
     return table
 
 
-@functools.cache
-def messages_of(kind: Any) -> st.SearchStrategy[Any]:
-    """Return a strategy of everything that the type `kind` allows on the wire."""
+def message_of(kind: Any, generator: random.Random) -> Any:
+    """Return one of everything that the type `kind` allows on the wire."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    result: st.SearchStrategy[Any]
     if origin in (types.UnionType, typing.Union):
-        result = st.one_of([messages_of(member) for member in arguments])
-    elif origin is list:
-        result = st.lists(messages_of(arguments[0]), max_size=4)
-    elif origin is tuple:
-        result = st.tuples(*[messages_of(argument) for argument in arguments])
-    elif origin is dict:
-        result = st.dictionaries(*[messages_of(argument) for argument in arguments], max_size=4)
-    elif kind is PartitionTable:
-        result = st.integers(0, 2**16).map(table_of)
-    elif issubclass(kind, enum.Enum):
-        result = st.sampled_from(kind)
-    elif issubclass(kind, msgspec.Struct):
-        fields = [messages_of(field.type) for field in msgspec.structs.fields(kind)]
-        result = st.builds(kind, *fields)
-    elif hasattr(kind, "_fields"):
-        hints = typing.get_type_hints(kind)
-        result = st.builds(kind, *[messages_of(hints[name]) for name in kind._fields])
+        return message_of(generator.choice(arguments), generator)
+    if origin is list:
+        return [message_of(arguments[0], generator) for _ in range(generator.randrange(4))]
+    if origin is tuple:
+        return tuple(message_of(argument, generator) for argument in arguments)
+    if origin is dict:
+        key, value = arguments
+        count = generator.randrange(4)
+        return {message_of(key, generator): message_of(value, generator) for _ in range(count)}
+    if kind is PartitionTable:
+        return table_of(generator.randrange(2**16))
+    if kind in _PRIMITIVES:
+        return generator.choice(_PRIMITIVES[kind])
+    if issubclass(kind, enum.Enum):
+        return generator.choice(list(kind))
+    if issubclass(kind, msgspec.Struct):
+        fields = [field.type for field in msgspec.structs.fields(kind)]
     else:
-        result = _PRIMITIVES[kind]
-    return result
+        fields = list(typing.get_type_hints(kind).values())  # a NamedTuple
+    return kind(*(message_of(field, generator) for field in fields))
 
 
-_PRIMITIVES: dict[Any, st.SearchStrategy[Any]] = {
-    bool: st.booleans(),
-    int: st.integers(-(2**63), 2**64 - 1),
-    float: st.floats(allow_nan=False),
-    str: st.text(max_size=20),
-    bytes: st.binary(max_size=20),
-    type(None): st.none(),
+_PRIMITIVES: dict[Any, tuple[Any, ...]] = {
+    bool: (False, True),
+    int: (0, 1, -1, 127, 128, 65_536, 2**32, 2**63, 2**64 - 1, -(2**31) - 1, -(2**63)),
+    float: (0.0, -0.0, 12.5, 1e300, 5e-324, float("inf")),
+    str: ("", "a", "José", "x" * 300, "\x00", "\N{GRINNING FACE}"),
+    bytes: (b"", b"\x00", b"0123456789abcdef", bytes(300), b"\xff\xc1"),
+    type(None): (None,),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,15 +12,16 @@ from hypothesis import strategies as st
 from grid.types import NO_TABLE, TableStamp
 from grid.wire.report import NodeReport, decode_report, encode_report
 
-from .samples import REPEATABLE, WORST_REPORT, messages_of
+from .samples import REPEATABLE, WORST_REPORT, message_of
 
 REPORT = NodeReport(TableStamp(2, b"c" * 16, 9), 12.5, 40.25, 1_000_000, 3, 8, 70_000)
 
 
-@given(messages_of(NodeReport))
-@REPEATABLE
-def test_every_report_round_trips(report: NodeReport) -> None:
-    assert decode_report(encode_report(report)) == report
+def test_every_report_round_trips() -> None:
+    generator = random.Random(1)
+    for _ in range(200):
+        report = message_of(NodeReport, generator)
+        assert decode_report(encode_report(report)) == report
 
 
 def test_stamp_comes_back_as_one() -> None:

@@ -1,0 +1,112 @@
+"""Calls, values and exceptions between a submitter and a worker."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import Any
+
+import pytest
+
+from grid.client.calls import dump_call, load_call, pack_failure, pack_result, unpack
+from grid.errors import SerializationError, TaskError, WorkerLostError
+from grid.executor.messages import Outcome
+
+TRACE = "Traceback (most recent call last):\n  ...\nValueError: no such book\n"
+
+
+class OwnConstructorError(Exception):
+    """Pickles well and does not load: its constructor wants two arguments."""
+
+    def __init__(self, shelf: str, number: int) -> None:
+        super().__init__(f"{shelf} {number}")
+
+
+class LockedError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("still locked")
+        self.lock = threading.Lock()
+
+
+def raised_by(payload: bytes) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # Which one is up to the test.
+        unpack(Outcome.RAISED, payload, "library-1")
+    return caught.value
+
+
+def test_call_comes_back_whole() -> None:
+    function, args, kwargs = load_call(dump_call(divmod, (7, 2), {"key": [1, (2,)]}))
+    assert (function, args, kwargs) == (divmod, (7, 2), {"key": [1, (2,)]})
+
+
+def test_lambda_with_a_closure_can_be_called_there() -> None:
+    factor = 6
+    function, args, kwargs = load_call(dump_call(lambda x, *, y: x * y * factor, (7,), {"y": 2}))
+    assert function(*args, **kwargs) == 84
+
+
+@pytest.mark.parametrize("args", [(threading.Lock(),), ([threading.Lock()],)])
+def test_argument_that_cannot_travel_is_refused(args: tuple[Any, ...]) -> None:
+    with pytest.raises(SerializationError, match="cannot be sent"):
+        dump_call(len, args, {})
+
+
+@pytest.mark.parametrize("value", [None, 0, (1, 2), {"a": {1, 2}}, ValueError("a value, too")])
+def test_returned_value_is_unpacked(value: object) -> None:
+    result = unpack(Outcome.RETURNED, pack_result(value), "library-1")
+    assert type(result) is type(value)
+    assert repr(result) == repr(value)
+
+
+def test_result_that_cannot_travel_is_refused() -> None:
+    with pytest.raises(SerializationError):
+        pack_result(threading.Lock())
+
+
+def test_exception_arrives_unwrapped_with_its_origin_as_a_note() -> None:
+    error = raised_by(pack_failure(KeyError("José"), TRACE, "library-2"))
+    assert type(error) is KeyError
+    assert error.args == ("José",)
+    assert "raised on node library-2:" in error.__notes__[0]
+    assert TRACE in "".join(traceback.format_exception(error))
+
+
+def test_exit_of_a_task_arrives_as_what_it_is() -> None:
+    error = raised_by(pack_failure(SystemExit(3), TRACE, "library-2"))
+    assert isinstance(error, SystemExit)
+    assert error.code == 3
+
+
+def test_notes_of_the_task_itself_are_kept() -> None:
+    original = ValueError("no such book")
+    original.add_note("while looking on the upper shelf")
+    error = raised_by(pack_failure(original, TRACE, "library-2"))
+    assert error.__notes__[0] == "while looking on the upper shelf"
+    assert TRACE in error.__notes__[1]
+
+
+@pytest.mark.parametrize(
+    ("original", "text"),
+    [
+        (OwnConstructorError("upper", 3), "OwnConstructorError: upper 3"),
+        (LockedError(), "LockedError: still locked"),
+    ],
+)
+def test_exception_that_cannot_travel_becomes_a_task_error(original: Exception, text: str) -> None:
+    error = raised_by(pack_failure(original, TRACE, "library-2"))
+    assert type(error) is TaskError
+    assert str(error) == text
+    assert "raised on node library-2:" in error.__notes__[0]
+
+
+def test_dead_worker_is_named_by_its_node() -> None:
+    with pytest.raises(WorkerLostError, match="last on library-1"):
+        unpack(Outcome.WORKER_DIED, b"", "library-1")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.REFUSED_QUEUE_FULL])
+def test_every_other_end_is_a_task_error_that_names_it(outcome: Outcome) -> None:
+    with pytest.raises(TaskError, match=f"the task ended as {outcome.name}"):
+        unpack(outcome, b"", "library-1")
