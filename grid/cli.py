@@ -34,7 +34,7 @@ from grid.console.terminal import open_console
 from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
-from grid.supervisor.resolve import resolve_nodes
+from grid.supervisor.resolve import LOOPBACK, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
@@ -141,6 +141,11 @@ def _up(options: argparse.Namespace) -> int:
             observer.event(
                 "INFO",
                 "no secret configured: serving this machine only ('grid keygen' makes one)",
+            )
+        elif settings[0].advertise == LOOPBACK:
+            observer.event(
+                "WARNING",
+                "no network interface is up: serving this machine only; start again with a network",
             )
         if options.nodes == 1:
             _lead_own_group()

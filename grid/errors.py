@@ -70,6 +70,10 @@ class OperationError(GridError):
         super().__init__(message)
         self.outcome: Outcome = outcome
 
+    def __reduce__(self) -> tuple[type[OperationError], tuple[str, Outcome]]:
+        """Pickle with both arguments: it may be raised inside a task."""
+        return type(self), (str(self), self.outcome)
+
 
 class OperationTimeoutError(OperationError):
     """No answer within the deadline. With outcome "unknown", repeat only what is idempotent."""

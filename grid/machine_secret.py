@@ -7,8 +7,10 @@ kept in the user's state folder; nobody has to know of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from grid.errors import StartError
@@ -29,23 +31,31 @@ def machine_secret() -> bytes:
     Several processes may ask at the same first moment: the file appears complete, once.
     Raises: StartError when the folder cannot be used.
     """
-    path = state_folder() / _FILE_NAME
+    path = Path("~/.local/state/grid", _FILE_NAME)
     try:
+        path = state_folder() / _FILE_NAME
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = path.with_name(f"{_FILE_NAME}.{os.getpid()}")
-            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(secrets.token_hex(_SECRET_BYTES))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass  # Another process was first; its secret counts.
-            finally:
-                draft.unlink()
-        return path.read_bytes()
-    except OSError as error:
+            _create(path)
+        secret = path.read_bytes()
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home folder.
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(
-            f"cannot keep this machine's secret in {path}: {error.strerror}; "
+            f"cannot keep this machine's secret in {path}: {reason}; "
             "set cluster.secret (grid keygen) or XDG_STATE_HOME"
         ) from error
+    if len(secret) < _SECRET_BYTES:
+        raise StartError(f"{path} is damaged; remove it, and a new one is made")
+    return secret
+
+
+def _create(path: Path) -> None:
+    """Let the file appear complete; if another process is first, its secret counts."""
+    fd, draft = tempfile.mkstemp(prefix=_FILE_NAME, dir=path.parent)  # Mode 0600.
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(secrets.token_hex(_SECRET_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)

@@ -45,9 +45,15 @@ def pack_failure(error: BaseException, remote_traceback: str, node_name: str) ->
         data = dump((error, origin))
         load(data)
     except Exception:  # Anything: exceptions with own constructors often fail to load.
-        substitute = TaskError(f"{type(error).__name__}: {error}")
-        return dump((substitute, origin))
+        return dump((TaskError(_described(error)), origin))
     return data
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # Its own __str__ fails; the traceback in the note must do.
+        return type(error).__name__
 
 
 def unpack(outcome: Outcome, payload: bytes, node_name: str) -> Any:

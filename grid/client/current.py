@@ -34,7 +34,7 @@ def current() -> Grid:
     """
     global _current
     port, cluster, _ = _here()
-    if _current is None:
+    if _current is None or _current.is_closed:  # A task may have used it by ``with``.
         _current = Grid([port], None, cluster, ClientOptions())
     return _current
 

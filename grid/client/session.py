@@ -49,6 +49,11 @@ class Grid:
         self._executor_options = executor_options or ExecutorOptions()
         self._executors: list[GridExecutor] = []
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._connections.is_closed
+
     def map(self, name: str) -> Map[Any, Any]:
         """Return the map called `name`; it exists from its first entry on.
 

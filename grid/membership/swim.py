@@ -185,7 +185,7 @@ class Swim:
             effects += self._sync(source, reply_wanted=True)
         elif known.state.is_gone:
             # It must hear of its own death, however long ago that was told.
-            updates = [known, *updates[: len(updates) // 2]]
+            updates = [known]
         effects.append(SendDatagram(source, Ack(probe, self._report(), updates)))
         return effects
 

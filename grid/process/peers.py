@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 
 from grid.errors import AuthenticationError, ProtocolError
 from grid.membership.messages import MemberRecord
 from grid.transport.stream import FrameStream, attach, dial
 from grid.types import NodeId
-from grid.wire.handshake import NONCE_BYTES, Hello, Purpose
+from grid.wire.handshake import Hello, Purpose
 from grid.wire.security import ClusterKeys
 
 logger = logging.getLogger("grid.network")
@@ -78,7 +77,7 @@ class PeerLinks:
                 link.stream.close()
 
     async def _dial(self, member: MemberRecord, link: _PeerLink) -> None:
-        hello = Hello(Purpose.PEER, 0, self._own_id, os.urandom(NONCE_BYTES))
+        hello = Hello.create(Purpose.PEER, client_id=self._own_id)
         try:
             sock = await dial(member.address, hello, self._keys, member.node_id)
             stream = FrameStream(_unexpected_frame, lambda: self._lost(link))

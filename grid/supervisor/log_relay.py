@@ -32,7 +32,7 @@ class LogRelay:
         if len(self._partial) > LINE_BYTES_MAX:
             lines.append(self._partial)
             self._partial = b""
-        return [_split(line[:LINE_BYTES_MAX].decode(errors="replace")) for line in lines if line]
+        return [_level_and_text(piece) for line in lines for piece in _pieces(line)]
 
     def close(self) -> None:
         """Close both ends."""
@@ -40,6 +40,11 @@ class LogRelay:
         os.close(self.write_fd)
 
 
-def _split(line: str) -> tuple[str, str]:
+def _pieces(line: bytes) -> list[bytes]:
+    return [line[start : start + LINE_BYTES_MAX] for start in range(0, len(line), LINE_BYTES_MAX)]
+
+
+def _level_and_text(piece: bytes) -> tuple[str, str]:
+    line = piece.decode(errors="replace")
     level, _, text = line.partition(" ")
     return (level, text) if level in LEVELS else ("INFO", line)

@@ -59,6 +59,12 @@ def resolve_nodes(
     last_port = node.port + count - 1
     if last_port > 65_535:
         raise ConfigError(f"{count} nodes from port {node.port} on would pass port 65535")
+    discovery = config.discovery
+    if discovery.multicast and node.port <= discovery.multicast_port <= last_port and node.port:
+        raise ConfigError(
+            f"{count} nodes from port {node.port} on would meet the multicast port "
+            f"{discovery.multicast_port}; choose another --port"
+        )
     return [
         dataclasses.replace(
             first, name=f"{name}-{index + 1}", port=node.port + index if node.port else 0

@@ -50,7 +50,9 @@ class Child:
         """Return how the process ended, for a person."""
         code = self.exit_code
         if code is not None and code < 0:
-            return f"{self.name} (pid {self.pid}) was killed by {signal.Signals(-code).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            name = names.get(-code, f"signal {-code}")  # Most real-time signals have no name.
+            return f"{self.name} (pid {self.pid}) was killed by {name}"
         return f"{self.name} (pid {self.pid}) ended with exit code {code}"
 
 
@@ -90,7 +92,9 @@ def fork(
         main()
         code = 0
     except SystemExit as request:
-        code = request.code if isinstance(request.code, int) else 1
+        code = 0 if request.code is None else 1
+        if isinstance(request.code, int):
+            code = request.code
     except BaseException:
         traceback.print_exc()
     finally:

@@ -6,18 +6,16 @@ poll before every receive.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import time
 
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.transport.unix import is_trusted, socket_name
-from grid.types import NODE_ID_BYTES, Address, NodeId
+from grid.types import Address, NodeId
 from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES
 from grid.wire.handshake import (
     ANSWER_BYTES,
-    NONCE_BYTES,
     WELCOME_BYTES,
     Hello,
     Purpose,
@@ -136,8 +134,7 @@ def connect(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         elif not is_trusted(sock):
             raise AuthenticationError(f"the node on {where} runs as another user")
-        _set_kernel_timeouts(sock, deadline_s - time.monotonic())
-        node_id = _shake_hands(sock, keys, purpose, index, where)
+        node_id = _shake_hands(sock, keys, Hello.create(purpose, index), where, deadline_s)
     except OSError as error:
         sock.close()
         reason = "it does not answer" if isinstance(error, BlockingIOError) else error.strerror
@@ -149,28 +146,32 @@ def connect(
 
 
 def _shake_hands(
-    sock: socket.socket, keys: ClusterKeys | None, purpose: Purpose, index: int, where: str
+    sock: socket.socket, keys: ClusterKeys | None, hello: Hello, where: str, deadline_s: float
 ) -> NodeId:
-    hello = Hello(purpose, index, os.urandom(NODE_ID_BYTES), os.urandom(NONCE_BYTES))
     sock.sendall(hello.pack())
-    answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES))
+    answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES, deadline_s))
     if answer.verdict is Verdict.CHALLENGE:
         if keys is None:
             raise AuthenticationError(f"{where} wants the cluster's secret and none is configured")
         sock.sendall(client_proof(keys, hello, answer))
     elif answer.verdict is not Verdict.TRUSTED or sock.family != socket.AF_UNIX:
         raise ProtocolError(f"{where} answers {answer.verdict.name}")
-    check_welcome(_receive_exactly(sock, WELCOME_BYTES), keys, hello, answer, where)
+    welcome = _receive_exactly(sock, WELCOME_BYTES, deadline_s)
+    check_welcome(welcome, keys, hello, answer, where)
     return answer.node_id
 
 
-def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+def _receive_exactly(sock: socket.socket, size: int, deadline_s: float) -> bytes:
+    """Receive `size` bytes; the deadline is for all of them, however they trickle in."""
     data = b""
     while len(data) < size:
+        _set_kernel_timeouts(sock, deadline_s - time.monotonic())
         piece = sock.recv(size - len(data))
         if not piece:
             raise ConnectionResetError("the connection ended in the handshake")
         data += piece
+        if time.monotonic() > deadline_s:
+            raise BlockingIOError("the handshake takes too long")
     return data
 
 

@@ -36,7 +36,8 @@ def local_node_ports() -> list[int]:
     """Return the ports of this user's nodes in this network namespace, lowest first."""
     prefix = f"{_PREFIX}{os.getuid()}-"
     try:
-        lines = _SOCKETS_LISTING.read_text().splitlines()
+        # Any user may have given a socket a name that is no text.
+        lines = _SOCKETS_LISTING.read_text(errors="replace").splitlines()
     except OSError:
         return []
     names = {line.rpartition(" ")[2] for line in lines}

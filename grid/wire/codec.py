@@ -28,6 +28,7 @@ _RAW, _MSGPACK, _PICKLE = b"\x00", b"\x01", b"\x02"
 _STR_KEY, _BYTES_KEY, _OTHER_KEY = b"s", b"b", b"m"
 
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+_CONTAINERS = frozenset({list, dict})
 _DICT_KEYS = frozenset({str, int, bytes})
 _DEPTH_MAX = 16
 """Deeper nesting goes by pickle; this also ends the search in a list that holds itself."""
@@ -47,7 +48,7 @@ def encode_value(value: object, bytes_max: int) -> bytes:
     """
     if type(value) is bytes:
         data = _RAW + value
-    elif _is_plain(value, _DEPTH_MAX):
+    elif _is_plain(value):
         try:
             data = _MSGPACK + _encode_msgpack(value)
         except (OverflowError, UnicodeEncodeError):  # beyond 64 bits; a lone surrogate
@@ -93,9 +94,11 @@ def encode_key(key: object, bytes_max: int) -> tuple[PartitionId, bytes]:
             data = _OTHER_KEY + hashed
     except UnicodeEncodeError as error:
         raise SerializationError(f"the key {key!r} is no valid Unicode text") from error
+    except RecursionError as error:
+        raise SerializationError("the key is a tuple nested too deeply") from error
     if len(data) > bytes_max:
         raise KeyTooLargeError(
-            f"the key {str(key)[:40]!r}... takes {len(data):,} bytes; "
+            f"the key ({type(key).__name__}) takes {len(data):,} bytes; "
             f"at most {bytes_max:,} are allowed (storage.key_bytes_max)"
         )
     return partition_of(hashed), data
@@ -129,28 +132,40 @@ def load(data: bytes | memoryview) -> Any:
     return pickle.loads(data)
 
 
-def _is_plain(value: object, depth: int) -> bool:
+def _is_plain(value: object) -> bool:
     """Whether msgpack brings `value` back equal and of the same types."""
     kind = type(value)
     if kind in _SCALARS:
         return True
-    if depth == 0:
+    return (kind is list or kind is dict) and _is_plain_container(value, _DEPTH_MAX, set())
+
+
+def _is_plain_container(value: Any, depth: int, seen: set[int]) -> bool:
+    """As `_is_plain` for a list or dict.
+
+    A container that occurs twice is not plain: pickle keeps it one object, msgpack would copy
+    it, and nested sharing would be walked exponentially.
+    """
+    if depth == 0 or id(value) in seen:
         return False
-    if kind is list:
-        items: Any = value
-    elif kind is dict and _DICT_KEYS.issuperset(map(type, value)):  # type: ignore[call-overload]  # a dict here
-        items = value.values()  # type: ignore[attr-defined]  # a dict here
-    else:
-        return False
-    if _SCALARS.issuperset(map(type, items)):
+    seen.add(id(value))
+    if type(value) is dict:
+        if not _DICT_KEYS.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    if _SCALARS.issuperset(map(type, value)):
         return True
-    return all(_is_plain(item, depth - 1) for item in items)
+    return all(
+        type(item) in _SCALARS
+        or (type(item) in _CONTAINERS and _is_plain_container(item, depth - 1, seen))
+        for item in value
+    )
 
 
 def _normalised(key: object) -> object:
     """Map equal keys to one form that msgpack encodes."""
-    if isinstance(key, float) and key.is_integer():
-        key = int(key)
+    if isinstance(key, float):
+        key = int(key) if key.is_integer() else float(key)
     if isinstance(key, int):
         key = int(key)
         if -(2**63) <= key < 2**64:

@@ -15,6 +15,7 @@ The first four bytes tell this protocol from others that may join on the same po
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -59,6 +60,12 @@ class Hello:
     index: int
     client_id: bytes
     nonce: bytes
+
+    @classmethod
+    def create(cls, purpose: Purpose, index: int = 0, client_id: bytes | None = None) -> Hello:
+        """Return a fresh HELLO; without `client_id` an anonymous client's."""
+        sender = os.urandom(NODE_ID_BYTES) if client_id is None else client_id
+        return cls(purpose, index, sender, os.urandom(NONCE_BYTES))
 
     def pack(self) -> bytes:
         """Return the fixed-size bytes."""

@@ -35,5 +35,5 @@ def decode_report(data: bytes) -> NodeReport | None:
     """Return the report, or None when the bytes are none (another version's, say)."""
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None

@@ -110,3 +110,16 @@ def test_dead_worker_is_named_by_its_node() -> None:
 def test_every_other_end_is_a_task_error_that_names_it(outcome: Outcome) -> None:
     with pytest.raises(TaskError, match=f"the task ended as {outcome.name}"):
         unpack(outcome, b"", "library-1")
+
+
+def test_an_exception_that_can_neither_be_pickled_nor_described_still_arrives():
+    class BadError(Exception):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+
+        def __str__(self) -> str:
+            raise RuntimeError("no str")
+
+    with pytest.raises(TaskError, match="BadError"):
+        unpack(Outcome.RAISED, pack_failure(BadError(), "traceback", "n1"), "n1")

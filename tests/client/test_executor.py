@@ -185,3 +185,12 @@ def test_large_arguments_and_results_arrive(pool: GridExecutor):
     data = bytes(range(256)) * 40_000
     with pool:
         assert pool.submit(bytes.__add__, data, b"end").result(timeout=60) == data + b"end"
+
+
+def test_a_task_that_closes_its_client_leaves_the_next_task_one(pool: GridExecutor):
+    def use_and_close() -> int:
+        with grid.current() as client:
+            return len(client.nodes())
+
+    with pool:
+        assert [pool.submit(use_and_close).result(timeout=60) for _ in range(4)] == [2, 2, 2, 2]

@@ -76,3 +76,13 @@ def test_more_than_one_read_can_take_is_read_in_turns(relay: LogRelay) -> None:
         os.write(relay.write_fd, b"INFO a line of forty bytes altogether...\n" * 100)
         count += len(relay.read())
     assert count == 2_000
+
+
+def test_a_long_line_is_cut_and_nothing_of_it_is_dropped():
+    relay = LogRelay()
+    try:
+        os.write(relay.write_fd, b"INFO " + b"a" * 5000 + b"b" * 5000 + b"\n")
+        pieces = [text for _, text in relay.read()]
+        assert "".join(pieces) == "a" * 5000 + "b" * 5000
+    finally:
+        relay.close()

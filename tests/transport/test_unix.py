@@ -100,3 +100,9 @@ def test_only_this_user_and_root_are_trusted(
     near, far = socket.socketpair()
     with near, far:
         assert is_trusted(near) is trusted
+
+
+def test_a_foreign_name_that_is_no_text_is_passed_over():
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(b"\0\xff\xfe" + os.urandom(4))
+        assert isinstance(local_node_ports(), list)

@@ -172,6 +172,19 @@ def test_malicious_bytes_raise_nothing_but_protocol_errors(name: str, data: byte
         DECODERS[name](data)
 
 
+@pytest.mark.parametrize(("name", "kind"), MESSAGES)
+def test_field_of_a_newer_version_is_skipped_unless_it_is_nested_too_deep(
+    name: str, kind: type
+) -> None:
+    message = message_of(kind, random.Random(4))
+    encoded = encode(message)
+    # A short array says its length in the lower half of its first byte.
+    longer = bytes((encoded[0] + 1,)) + encoded[1:]
+    assert DECODERS[name](longer + b"\x91" * 20 + b"\x01") == message
+    with pytest.raises(ProtocolError):
+        DECODERS[name](longer + b"\x91" * 100_000 + b"\x01")
+
+
 def test_text_that_is_no_utf_8_is_refused() -> None:
     good = encode(storage_messages.Get(1, "shelf", 2, 3, b"key"))
     assert isinstance(DECODERS["decode_storage_request"](good), storage_messages.Get)

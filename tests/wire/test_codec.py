@@ -243,3 +243,11 @@ VALUES = st.recursive(
 @THOROUGH
 def test_every_value_comes_back_equal_with_its_types(value: object) -> None:
     assert is_same(round_trip(value), value)
+
+
+def test_a_shared_list_stays_one_list_however_often_it_occurs():
+    shared: list[object] = []
+    for _ in range(15):  # Walked naively, these are 10**15 items.
+        shared = [shared] * 10
+    back = decode_value(encode_value(shared, 1_000_000))
+    assert back[0] is back[9]

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -206,3 +207,18 @@ def test_every_key_comes_back_equal_and_has_a_partition(key: object) -> None:
     assert 0 <= partition < PARTITION_COUNT
     assert decode_key(data) == key
     assert encode_key(decode_key(data), ROOM) == (partition, data)
+
+
+def test_a_huge_int_and_a_deep_tuple_are_refused_as_keys_in_a_sentence():
+    with pytest.raises(KeyTooLargeError, match="int"):
+        encode_key(1 << 560_000, 65_536)
+    deep: tuple[object, ...] = ()
+    for _ in range(100_000):
+        deep = (deep,)
+    with pytest.raises(SerializationError, match="nested too deeply"):
+        encode_key(deep, 65_536)
+
+
+def test_a_float_subclass_is_the_key_of_the_float_it_equals():
+    assert encode_key(np.float64(1.5), 100) == encode_key(1.5, 100)
+    assert encode_key(np.float64(2.0), 100) == encode_key(2, 100)

@@ -58,3 +58,8 @@ def test_cut_report_is_none(length: int) -> None:
 def test_document_of_another_shape_is_none(document: object) -> None:
     data = msgspec.msgpack.encode(document)
     assert (decode_report(data) == NodeReport()) if document == [] else decode_report(data) is None
+
+
+def test_a_report_nested_beyond_reason_is_none():
+    deep = b"\x98" + encode_report(NodeReport())[1:] + b"\x91" * 2000 + b"\x01"
+    assert decode_report(deep) is None
