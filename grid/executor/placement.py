@@ -34,7 +34,7 @@ class NodeLoad:
     @property
     def expected_wait(self) -> float:
         """Tasks before a new one, per worker."""
-        return (max(self.reported, self.own_in_flight) + self.own_sends) / max(self.workers, 1)
+        return max(self.reported + self.own_sends, self.own_in_flight) / max(self.workers, 1)
 
     def has_slot(self, *, is_plenty_pending: bool) -> bool:
         """Whether this submitter may send one more task."""

@@ -100,18 +100,20 @@ class Submissions:
         node = self._nodes.get(task.node_id)
         if node is not None:
             node.own_in_flight -= 1
+            node.own_sends = max(0, node.own_sends - 1)
         return self._dispatch()
 
     def nodes_changed(self, loads: list[NodeLoad]) -> list[SubmissionEffect]:
         """Take over the living nodes and their reported load; tasks of the missing go back."""
+        effects: list[SubmissionEffect] = []
         present = {load.node_id for load in loads}
         for node_id in [n for n in self._nodes if n not in present]:
-            self._requeue(node_id)
+            effects += self._requeue(node_id)
             del self._nodes[node_id]
         for load in loads:
             known = self._nodes.setdefault(load.node_id, load)
             known.workers, known.reported, known.own_sends = load.workers, load.reported, 0
-        return self._dispatch()
+        return [*effects, *self._dispatch()]
 
     def node_lost(self, node_id: NodeId) -> list[SubmissionEffect]:
         """The connection to a node is gone, and every task sent there with it."""
@@ -178,6 +180,6 @@ class Submissions:
         for position, task in enumerate(self._pending.values()):
             if task.preferred == node_id:
                 return task
-            if position >= LOCALITY_SEARCH:
+            if position + 1 >= LOCALITY_SEARCH:
                 break
         return None

@@ -67,7 +67,7 @@ class MemberList:
         """
         known = self._records.get(claim.node_id)
         if known is None:
-            if len(self._records) >= MEMBERS_MAX + GONE_MEMBERS_MAX:
+            if not claim.state.is_gone and len(self.living()) >= MEMBERS_MAX:
                 return None
             self._records[claim.node_id] = claim
             self._forget_oldest_gone()

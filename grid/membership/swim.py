@@ -158,8 +158,13 @@ class Swim:
             return []
         self._probe_number += 1
         self._outstanding[self._probe_number] = target.node_id
+        # A suspect hears what is said of it, so that it can refute (Lifeguard's buddy system);
+        # whoever was told by others only may never hear, once the retransmits are used up.
+        is_suspect = target.state is MemberState.SUSPECT
+        updates = [target] if is_suspect else self._take_updates()
+        ping = Ping(self._probe_number, self._report(), updates)
         return [
-            SendDatagram(target.address, self._ping(self._probe_number)),
+            SendDatagram(target.address, ping),
             SetTimer(("probe", self._probe_number), self._options.probe_deadline_s),
         ]
 
@@ -179,7 +184,7 @@ class Swim:
     ) -> list[MembershipEffect]:
         effects: list[MembershipEffect] = []
         known = self.members.get(sender_id)
-        updates = self._dissemination.take(len(self.members.living()))
+        updates = self._take_updates()
         if known is None:
             # A stranger that knows us: we have lost or never had its record.
             effects += self._sync(source, reply_wanted=True)
@@ -234,7 +239,7 @@ class Swim:
         if is_new and claim.state.is_gone:
             return effects
         if is_new or claim.state is not known.state:
-            effects.append(self._describe(claim))
+            effects.append(self._describe(claim, is_new=is_new))
             effects.append(MemberChanged(claim))
         return effects
 
@@ -278,8 +283,8 @@ class Swim:
     def _living_others(self) -> list[MemberRecord]:
         return [record for record in self.members.living() if record.id != self.own.id]
 
-    def _ping(self, probe: int) -> Ping:
-        return Ping(probe, self._report(), self._dissemination.take(len(self.members.living())))
+    def _take_updates(self) -> list[MemberRecord]:
+        return self._dissemination.take(len(self.members.living()))
 
     def _sync(self, address: Address, *, reply_wanted: bool) -> list[MembershipEffect]:
         """Send the member list; only its last datagram asks for the answer."""
@@ -293,9 +298,10 @@ class Swim:
             for index, records in enumerate(slices)
         ]
 
-    def _describe(self, record: MemberRecord) -> LogLine:
+    @staticmethod
+    def _describe(record: MemberRecord, *, is_new: bool) -> LogLine:
         verb = {
-            MemberState.ALIVE: "joined" if record.incarnation == 0 else "is alive again",
+            MemberState.ALIVE: "joined" if is_new else "is alive again",
             MemberState.SUSPECT: "is suspected: it does not answer",
             MemberState.DEAD: "is dead",
             MemberState.LEFT: "has left",

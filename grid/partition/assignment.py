@@ -11,7 +11,7 @@ about 30 % off balance at ten nodes and 256 partitions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from hashlib import blake2b
 
 from grid.types import PARTITION_COUNT, NodeId
@@ -25,8 +25,8 @@ def preference(node_id: NodeId, partition_id: int) -> bytes:
 class _Shares:
     """How much each node may still take: `low` each, and `extra` of them one more."""
 
-    def __init__(self, nodes: Sequence[NodeId]) -> None:
-        self._low, self._extra = divmod(PARTITION_COUNT, len(nodes))
+    def __init__(self, nodes: Sequence[NodeId], partition_count: int) -> None:
+        self._low, self._extra = divmod(partition_count, len(nodes))
         self._taken: Counter[NodeId] = Counter()
         self._extra_used = 0
 
@@ -41,32 +41,40 @@ class _Shares:
         return True
 
 
-def assign(nodes: Sequence[NodeId], owners: Sequence[NodeId | None]) -> list[NodeId]:
-    """Return the target owner of each partition.
+def assign(
+    nodes: Sequence[NodeId],
+    owners: Sequence[NodeId | None],
+    left_out: Set[int] = frozenset(),
+) -> list[NodeId | None]:
+    """Return the target owner of each partition; None for those `left_out`.
 
     Args:
         nodes: the members that can hold partitions, at least one, in any order.
         owners: the present owner of each partition; None, or a node no longer in `nodes`,
             for one that needs a home.
+        left_out: partitions that shall have no target (lost);
+            they count for nobody's share.
 
     Shape: ``PARTITION_COUNT`` owners in and out.
     """
     if not nodes:
         raise ValueError("no node to hold the partitions")
     nodes = sorted(nodes)
-    shares = _Shares(nodes)
+    shares = _Shares(nodes, PARTITION_COUNT - len(left_out))
     targets: list[NodeId | None] = [None] * PARTITION_COUNT
     present = set(nodes)
     # Each holder keeps first what it is preferred for, so that repeated joins and leaves
     # converge to the same layout instead of wandering.
-    held = [(preference(owner, p), p, owner) for p, owner in enumerate(owners) if owner in present]
+    held = [
+        (preference(owner, p), p, owner)
+        for p, owner in enumerate(owners)
+        if owner in present and p not in left_out
+    ]
     for _, partition_id, owner in sorted(held, reverse=True):
         if shares.take(owner):
             targets[partition_id] = owner
-    result: list[NodeId] = []
     for partition_id, target in enumerate(targets):
-        if target is None:
+        if target is None and partition_id not in left_out:
             by_weight = sorted(nodes, key=lambda n: preference(n, partition_id), reverse=True)
-            target = next(node_id for node_id in by_weight if shares.take(node_id))
-        result.append(target)
-    return result
+            targets[partition_id] = next(node_id for node_id in by_weight if shares.take(node_id))
+    return targets

@@ -78,6 +78,7 @@ class Coordinator:
         self._round_number = 0
         self._is_dirty = False
         self._accept_loss = False
+        self._term_floor = 0
         self._excluded_logged: set[NodeId] = set()
 
     @property
@@ -113,6 +114,8 @@ class Coordinator:
                 self._left[sender] = {holding.partition_id for holding in held}
                 return []
             case AcceptLoss():
+                if not self.is_active:
+                    return []  # A later loss must not be accepted by an old word.
                 self._accept_loss = self._is_dirty = True
                 return self._check_in(0.0)
             case Holdings(round=number, held=held):
@@ -130,8 +133,11 @@ class Coordinator:
             case CollectRefused(round=number, stamp=stamp):
                 if self._current(number, sender, "collect") is None:
                     return []
-                self._round = None
-                self._is_dirty = True
+                self._abandon()
+                if stamp.coordinator not in self._alive:
+                    # A promise to a coordinator that died: only a higher term ends it.
+                    self._term_floor = max(self._term_floor, stamp.term)
+                    return self._check_in(DEBOUNCE_S)
                 return [
                     LogLine(INFO, f"giving way to the coordinator {short(stamp.coordinator)}"),
                     *self._check_in(STAND_DOWN_S),
@@ -155,14 +161,16 @@ class Coordinator:
     def _collect(self) -> list[PartitionEffect]:
         table = self._table
         is_own_lineage = table.coordinator == self._own_id
-        stamp = TableStamp(
-            table.term if is_own_lineage else table.term + 1,
-            self._own_id,
-            table.version + 1 if is_own_lineage else 1,
-        )
+        if is_own_lineage and self._term_floor <= table.term:
+            stamp = TableStamp(table.term, self._own_id, table.version + 1)
+        else:
+            stamp = TableStamp(max(table.term, self._term_floor) + 1, self._own_id, 1)
         self._round_number += 1
         self._is_dirty = False
-        self._round = Round(self._round_number, "collect", stamp, set(self._alive))
+        self._round = Round(
+            self._round_number, "collect", stamp, set(self._alive), self._accept_loss
+        )
+        self._accept_loss = False
         question = Collect(self._round_number, stamp)
         return [
             *(SendToNode(node_id, question) for node_id in sorted(self._alive)),
@@ -174,19 +182,20 @@ class Coordinator:
         effects = self._exclude_conflicts(current)
         table = self._table
         owners = current.holders(table, self._alive)
-        nodes = [node_id for node_id in self._alive if node_id in current.held]
         current.phase = "release"
         if self._own_id not in current.held:
-            self._is_dirty = True
+            self._abandon()
             return [*effects, *self._finish()]
-        lost = self._lost(owners)
+        lost = self._lost(current, owners)
+        # Silent owners keep their share of the plan, but nothing is given to them now.
+        nodes = set(current.held) | {owner for owner in owners if owner is not None}
         targets: list[NodeId | None] = []
-        for partition_id, best in enumerate(assign(nodes, owners)):
+        for partition_id, best in enumerate(assign(sorted(nodes), owners, lost)):
             owner = owners[partition_id]
-            if partition_id in lost:
-                targets.append(None)
-            elif owner is not None and not current.is_movable(owner, partition_id):
+            if owner is not None and not current.is_movable(owner, partition_id):
                 targets.append(owner)
+            elif best is not None and best not in current.held:
+                targets.append(owner or self._own_id)
             else:
                 targets.append(best)
         current.targets = targets
@@ -241,7 +250,12 @@ class Coordinator:
             return self._finish()
         # Adopted here at once: the next round must build on it, or two different tables
         # would carry one stamp.
-        effects = [*describe_change(table, next_table), *self._follower.adopt(next_table)]
+        adopted = self._follower.adopt(next_table)
+        if not adopted:
+            # This node has promised itself to a superior coordinator meanwhile.
+            self._abandon()
+            return self._finish()
+        effects = [*describe_change(table, next_table), *adopted]
         effects += [
             SendToNode(NodeId(node_id), Publish(next_table))
             for node_id in order
@@ -249,19 +263,25 @@ class Coordinator:
         ]
         return [*effects, *self._finish()]
 
+    def _abandon(self) -> None:
+        """End the round without a table; what it was to do is left to the next one."""
+        assert self._round is not None, "only a round under way is abandoned"
+        self._accept_loss = self._accept_loss or self._round.accepts_loss
+        self._is_dirty = True
+        self._round = None
+
     def _finish(self) -> list[PartitionEffect]:
         self._round = None
-        self._accept_loss = False
         self._left = {n: held for n, held in self._left.items() if n in self._table.order}
         return self._check_in(RETRY_S) if self._is_dirty else []
 
     # -- judgements -----------------------------------------------------------------------
 
-    def _lost(self, owners: list[NodeId | None]) -> set[int]:
+    def _lost(self, current: Round, owners: list[NodeId | None]) -> set[int]:
         """Partitions that nobody holds and whose last owner did not release them empty."""
         lost = set()
         for partition_id, owner in enumerate(owners):
-            if owner is not None or self._accept_loss:
+            if owner is not None or current.accepts_loss:
                 continue
             last_owner = self._table.primary_of(PartitionId(partition_id))
             if last_owner in self._left and partition_id not in self._left[last_owner]:
@@ -286,6 +306,7 @@ class Coordinator:
                 if holding.entries and p in filled_here
             ]
             if not conflicting:
+                filled_here |= {p for p, held in current.held[node_id].items() if held.entries}
                 continue
             del current.held[node_id]
             if node_id not in self._excluded_logged:

@@ -20,6 +20,7 @@ class Round:
 
     Attributes:
         stamp: of the table it will publish.
+        accepts_loss: a person has accepted the loss of what is vacant now.
         waiting: members whose answer is missing in this phase.
         held: what each member that answered holds.
         targets: the owners chosen, once the answers are in.
@@ -31,6 +32,7 @@ class Round:
     phase: Literal["collect", "release"]
     stamp: TableStamp
     waiting: set[NodeId]
+    accepts_loss: bool = False
     held: dict[NodeId, dict[int, Holding]] = field(default_factory=dict)
     targets: list[NodeId | None] = field(default_factory=list)
     asked: dict[NodeId, set[int]] = field(default_factory=dict)
@@ -70,28 +72,37 @@ class Round:
     ) -> NodeId | None:
         """Who has entries, else who the table names.
 
-        An owner that did not answer in this round stays owner while it lives.
+        An owner that did not answer in this round stays owner while it lives. Holding a
+        partition empty is no claim to it: a newcomer from a cluster of its own holds all of
+        them, and a lost one must stay lost. Only a member that has been given it by a newer
+        table than ours (our predecessor's last) counts.
         """
         table_owner = table.primary_of(partition_id)
         if table_owner in alive and table_owner not in self.held:
             return table_owner
-        holders = [
-            (holdings[partition_id].entries, node_id == table_owner, node_id)
+        epoch = table.epoch_of(partition_id)
+        claims = [
+            (held.entries, node_id == table_owner, held.epoch, node_id)
             for node_id, holdings in self.held.items()
-            if partition_id in holdings
+            if (held := holdings.get(partition_id)) is not None
+            and (
+                held.entries
+                or node_id == table_owner
+                or (node_id in table.order and held.epoch > epoch)
+            )
         ]
-        if holders:
-            return max(holders)[2]
+        if claims:
+            return max(claims)[3]
         return table_owner if table_owner in self.held else None
 
     def _epoch(
         self, table: PartitionTable, partition_id: PartitionId, target: NodeId | None
     ) -> int:
         known = table.epoch_of(partition_id)
-        if target == table.primary_of(partition_id):
-            return known
         held = [h[partition_id].epoch for h in self.held.values() if partition_id in h]
-        return max([known, *held]) + 1
+        highest = max([known, *held])
+        is_unchanged = target == table.primary_of(partition_id) and highest == known
+        return known if is_unchanged else highest + 1
 
 
 def describe_change(old: PartitionTable, new: PartitionTable) -> list[LogLine]:

@@ -24,6 +24,7 @@ from grid.storage.store import Store
 from grid.types import NODE_ID_BYTES, Address, LogLine, NodeId, SetTimer
 from grid.wire.catalog import decode_membership, encode
 
+RESTART_PAUSE_S = 0.5
 MakeEffects = Callable[[], list[NodeEffect]]
 
 
@@ -120,6 +121,8 @@ class SimulatedNode:
                 self.log.append(f"{cluster.clock.now_s:.3f} {text}")
             case MemberChanged() | SelfDeclaredDead():
                 cluster.notifications.append((cluster.clock.now_s, self.node_id, effect))
+                if isinstance(effect, SelfDeclaredDead):
+                    cluster.restart(self)
 
     def _soon(self, make: MakeEffects) -> None:
         self.cluster.clock.call_later(0.0002, lambda: self.deliver(make))
@@ -168,6 +171,15 @@ class SimulatedCluster:
         self.nodes.append(node)
         self.clock.call_later(start_after_s, node.start)
         return node
+
+    def restart(self, node: SimulatedNode) -> None:
+        """Replace a node by a new, empty one at its address, as its supervisor would."""
+        if not node.is_running:
+            return
+        node.kill()
+        successor = SimulatedNode(self, node.plane.own.name, node.address)
+        self.nodes[self.nodes.index(node)] = successor
+        self.clock.call_later(RESTART_PAUSE_S, successor.start)
 
     @property
     def running(self) -> list[SimulatedNode]:

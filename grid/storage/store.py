@@ -74,7 +74,7 @@ class Store:
         """Start without partitions: everything is refused until some are served."""
         self._options = options
         self._partitions: dict[int, Partition] = {}
-        self._scans: dict[int, Iterator[tuple[bytes, bytes]]] = {}
+        self._scans: dict[int, tuple[tuple[str, int], Iterator[tuple[bytes, bytes]]]] = {}
         self._scan_numbers = count(1)
         self._handlers: dict[type[StorageRequest], Callable[[Any], StorageReply]] = {
             Get: self._get,
@@ -127,7 +127,9 @@ class Store:
         except _RefusedError as refusal:
             return Refused(request.request, refusal.reason, refusal.partition)
 
-    def _entries(self, map_name: str, partition_id: int, epoch: int) -> Entries:
+    def _entries(
+        self, map_name: str, partition_id: int, epoch: int, *, create: bool = False
+    ) -> Entries:
         held = self._partitions.get(partition_id)
         if held is None:
             raise _RefusedError(RefusalReason.NOT_OWNER, partition_id)
@@ -135,7 +137,9 @@ class Store:
             raise _RefusedError(RefusalReason.WRONG_EPOCH, partition_id)
         entries = held.maps.get(map_name)
         if entries is None:
-            entries = held.maps[map_name] = {}
+            entries = {}
+            if create:  # A read leaves no trace of a map that is not there.
+                held.maps[map_name] = entries
         return entries
 
     def _get(self, request: Get) -> StorageReply:
@@ -144,8 +148,8 @@ class Store:
         return Missing(request.request) if value is None else Found(request.request, value)
 
     def _put(self, request: Put) -> StorageReply:
-        entries = self._entries(request.map, request.partition, request.epoch)
         self._check_size(request.partition, request.key, request.value)
+        entries = self._entries(request.map, request.partition, request.epoch, create=True)
         entries[request.key] = request.value
         return Done(request.request, 1)
 
@@ -176,7 +180,7 @@ class Store:
         for partition_id, epoch, keys, values in request.groups:
             if len(keys) != len(values):
                 raise _RefusedError(RefusalReason.TOO_LARGE, partition_id)
-            entries = self._entries(request.map, partition_id, epoch)
+            entries = self._entries(request.map, partition_id, epoch, create=True)
             for key, value in zip(keys, values, strict=True):
                 self._check_size(partition_id, key, value)
             groups.append((entries, keys, values))
@@ -191,8 +195,8 @@ class Store:
     def _scan(self, request: Scan) -> StorageReply:
         entries = self._entries(request.map, request.partition, request.epoch)
         if request.scan:
-            remaining = self._scans.pop(request.scan, None)
-            if remaining is None:
+            place, remaining = self._scans.pop(request.scan, (None, iter(())))
+            if place != (request.map, request.partition):
                 raise _RefusedError(RefusalReason.SCAN_EXPIRED, request.partition)
         else:
             # A snapshot of references, so that the pages are one moment's entries whatever
@@ -208,12 +212,12 @@ class Store:
                 values.append(value)
                 room_bytes -= len(value)
             if room_bytes <= 0:
-                return Page(request.request, keys, values, self._keep_scan(remaining))
+                return Page(request.request, keys, values, self._keep_scan(request, remaining))
         return Page(request.request, keys, values, 0)
 
-    def _keep_scan(self, remaining: Iterator[tuple[bytes, bytes]]) -> int:
+    def _keep_scan(self, request: Scan, remaining: Iterator[tuple[bytes, bytes]]) -> int:
         number = next(self._scan_numbers)
-        self._scans[number] = remaining
+        self._scans[number] = ((request.map, request.partition), remaining)
         if len(self._scans) > SCANS_MAX:
             del self._scans[next(iter(self._scans))]
         return number

@@ -56,7 +56,8 @@ def test_shorter_expected_wait_wins_between_two(change: str) -> None:
 
 def test_expected_wait_is_per_worker() -> None:
     assert load(1, workers=4, reported=8).expected_wait == 2.0
-    assert load(1, workers=2, reported=1, own_in_flight=3, own_sends=1).expected_wait == 2.0
+    assert load(1, workers=2, reported=1, own_in_flight=3, own_sends=1).expected_wait == 1.5
+    assert load(1, workers=2, reported=3, own_in_flight=3, own_sends=1).expected_wait == 2.0
 
 
 def test_two_random_choices_spare_the_busiest_and_do_not_herd_on_the_idlest() -> None:

@@ -7,6 +7,8 @@ from random import Random
 import pytest
 
 from grid.executor.messages import Outcome, TaskEnded
+from grid.executor.options import ExecutorOptions
+from grid.executor.placement import NodeLoad
 from grid.executor.submissions import (
     LOCALITY_SEARCH,
     Finished,
@@ -216,3 +218,13 @@ def test_every_task_is_answered_exactly_once_whatever_dies(seed: int) -> None:
         note(tested.ended(target, TaskEnded(task, attempt, Outcome.RETURNED, b"")))
     assert sorted(finished) == list(range(1, tested.next_number()))
     assert tested.unfinished_count == 0
+
+
+def test_a_task_on_its_last_death_ends_when_its_node_vanishes_from_the_view() -> None:
+    submissions = Submissions(ExecutorOptions(attempts_max=1), Random(1))
+    submissions.nodes_changed([NodeLoad(NodeId(b"1" * 16), 1)])
+    number = submissions.next_number()
+    submissions.submit(number, b"")
+    (finished,) = submissions.nodes_changed([NodeLoad(NodeId(b"2" * 16), 1)])
+    assert isinstance(finished, Finished)
+    assert (finished.task, finished.outcome) == (number, Outcome.WORKER_DIED)

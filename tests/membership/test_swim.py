@@ -134,6 +134,15 @@ def test_suspicion_that_was_refuted_does_not_kill() -> None:
     assert state_of(own, 2) is ALIVE
 
 
+def test_deadline_of_an_old_suspicion_does_not_end_a_newer_one() -> None:
+    own = swim_knowing(2, 3)
+    tell(own, record(3, SUSPECT, 0), record(3, ALIVE, 1), record(3, SUSPECT, 1))
+    assert own.handle_timer(("suspicion", node_id(3), 0)) == []
+    assert state_of(own, 3) is SUSPECT
+    own.handle_timer(("suspicion", node_id(3), 1))
+    assert state_of(own, 3) is DEAD
+
+
 def test_suspicion_heard_from_others_has_its_deadline_too() -> None:
     own = swim_knowing(2, 3)
     effects = tell(own, record(3, SUSPECT))

@@ -80,7 +80,7 @@ def test_order_of_the_members_does_not_matter(seed: int, count: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_join_moves_within_five_percent_of_the_minimum(seed: int) -> None:
     nodes = random_nodes(Random(seed), 33)
-    targets: Sequence[NodeId] = assign(nodes[:1], NOBODY)
+    targets: Sequence[NodeId | None] = assign(nodes[:1], NOBODY)
     for count in range(2, len(nodes) + 1):
         before, targets = targets, assign(nodes[:count], targets)
         minimum = PARTITION_COUNT // count
