@@ -26,7 +26,6 @@ from grid.transport.blocking import connect
 from grid.transport.unix import local_node_ports
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import View, ViewWanted
-from grid.wire.frame import frame
 from grid.wire.handshake import Purpose
 
 ROUND_DEADLINE_S = 60.0
@@ -40,7 +39,7 @@ def view_of(port: int) -> View | None:
     except (ConnectError, ProtocolError):
         return None
     try:
-        connection.send_frame(frame(encode(ViewWanted(1))))
+        connection.send_frame(encode(ViewWanted(1)))
         reply = decode_client_reply(connection.receive_frame())
     except OSError:
         return None

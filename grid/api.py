@@ -5,13 +5,13 @@ Not here: what is done with it (``client/``).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -109,7 +109,7 @@ class LocalCluster:
         return Grid(self.addresses, self.keys, self.name, options or ClientOptions())
 
 
-@contextmanager
+@contextlib.contextmanager
 def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Iterator[Grid]:
     """Run a cluster of `nodes` whole nodes for the length of a ``with`` block; yield a client.
 
@@ -122,7 +122,7 @@ def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> It
         yield client
 
 
-@contextmanager
+@contextlib.contextmanager
 def local_cluster(
     nodes: int = 1, *, workers: int = 0, storage_processes: int = 0
 ) -> Iterator[LocalCluster]:
@@ -169,7 +169,12 @@ def local_cluster(
             tuple(Address(*address) for address in ready.addresses),
         )
     finally:
-        process.stdin.close()  # End of file: stop.
+        # Said, and not only by closing: a child that this program has forked would keep the
+        # pipe open.
+        with contextlib.suppress(OSError):
+            process.stdin.write(b"stop\n")
+            process.stdin.flush()
+        process.stdin.close()
         try:
             process.wait(timeout=LOCAL_STOP_DEADLINE_S)
         finally:

@@ -7,6 +7,7 @@ line or the configuration is wrong; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -133,7 +134,8 @@ def _up(options: argparse.Namespace) -> int:
         _load(options), port=options.port, name=options.name, workers=options.workers
     )
     settings = resolve_nodes(config, options.nodes)
-    console = open_console(sys.stdout)
+    # Without standard output (``>&-``) the node still runs.
+    console = open_console(sys.stdout or io.StringIO())
     observer = ConsoleObserver(console)
     console.start()
     try:

@@ -37,13 +37,17 @@ def machine_secret() -> bytes:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
-        secret = path.read_bytes()
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            secret = file.read()
     except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home folder.
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(
             f"cannot keep this machine's secret in {path}: {reason}; "
             "set cluster.secret (grid keygen) or XDG_STATE_HOME"
         ) from error
+    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise StartError(f"{path} may be used by others; remove it, and a new one is made")
     if len(secret) < _SECRET_BYTES:
         raise StartError(f"{path} is damaged; remove it, and a new one is made")
     return secret

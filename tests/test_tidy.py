@@ -33,8 +33,8 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",
     "grid/process/sessions.py": "answers every client: tests/client, tests/processes",
     "grid/process/status.py": "the document is checked in tests/client/test_session.py",
-    "grid/process/storage.py": "the loop under every map test; its logic is store.py's",
     "grid/supervisor/family.py": "forks and pipes: tests/processes/test_supervisor.py",
+    "grid/supervisor/strays.py": "a task's sleeper, in tests/processes/test_supervisor.py",
     "grid/supervisor/stop.py": "grid down, in tests/processes/test_supervisor.py",
     "grid/membership/options.py": "declarations and one check, all read by tests/test_config.py",
 }

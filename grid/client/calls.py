@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grid.errors import TaskError, WorkerLostError
+from grid.errors import TaskError, ValueTooLargeError, WorkerLostError
 from grid.executor.messages import Outcome
 from grid.wire.codec import dump, load
+
+TASK_BYTES_MAX = 64 * 1024 * 1024
+"""Size of a pickled call, and of a pickled result: the same as a value's."""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -30,8 +33,17 @@ def load_call(payload: bytes) -> Call:
 
 
 def pack_result(value: object) -> bytes:
-    """Pickle what a task returned."""
-    return dump(value)
+    """Pickle what a task returned.
+
+    Raises: SerializationError; ValueTooLargeError.
+    """
+    data = dump(value)
+    if len(data) > TASK_BYTES_MAX:
+        raise ValueTooLargeError(
+            f"the result takes {len(data):,} bytes; at most {TASK_BYTES_MAX:,} are allowed: "
+            "put it into a map and return its key"
+        )
+    return data
 
 
 def pack_failure(error: BaseException, remote_traceback: str, node_name: str) -> bytes:
@@ -43,8 +55,10 @@ def pack_failure(error: BaseException, remote_traceback: str, node_name: str) ->
     origin = f"raised on node {node_name}:\n{remote_traceback}"
     try:
         data = dump((error, origin))
-        load(data)
-    except Exception:  # Anything: exceptions with own constructors often fail to load.
+        loaded, _ = load(data)
+        if not isinstance(loaded, BaseException):
+            raise TypeError("the exception is something else once it is loaded")
+    except BaseException:  # Even SystemExit: exceptions with own constructors do anything.
         return dump((TaskError(_described(error)), origin))
     return data
 

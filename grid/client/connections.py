@@ -16,18 +16,24 @@ from itertools import count
 from weakref import WeakSet
 
 from grid.client.options import ClientOptions
-from grid.client.routing import Target
+from grid.client.routing import Place, Target
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
 from grid.storage.messages import StorageReply, StorageRequest
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.multicast import usable_interface_addresses
 from grid.transport.unix import local_node_ports
 from grid.types import Address
-from grid.wire.catalog import decode_client_reply, decode_storage_reply, encode, encode_into
+from grid.wire.catalog import (
+    DECODE_ERRORS,
+    decode_client_reply,
+    decode_storage_reply,
+    encode,
+)
 from grid.wire.control import ControlReply, ControlRequest, View, ViewWanted
-from grid.wire.frame import HEADER_BYTES, frame
 from grid.wire.handshake import Purpose
 from grid.wire.security import ClusterKeys
+
+_decode_reply = decode_storage_reply.raw
 
 Gateway = Address | int
 """Where to reach a network process: an address, or a local node's port by unix socket."""
@@ -50,7 +56,6 @@ class StorageConnection:
         self.target = target
         self._connection: BlockingConnection | None = connection
         self._lock = threading.Lock()
-        self._buffer = bytearray()
 
     @property
     def is_open(self) -> bool:
@@ -66,19 +71,16 @@ class StorageConnection:
             connection = self._connection
             if connection is None:
                 raise ConnectionLostError("the connection is closed", is_sent=False)
-            buffer = self._buffer
-            encode_into(message, buffer, HEADER_BYTES)
-            buffer[:HEADER_BYTES] = (len(buffer) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
             try:
-                connection.send_frame(buffer)
-                reply = decode_storage_reply(connection.receive_frame())
+                connection.send_frame(encode(message))
+                reply = _decode_reply(connection.receive_frame())
                 if reply.request != message.request:
                     raise ProtocolError("a reply to another request has arrived")
             except BaseException as error:
                 # Also KeyboardInterrupt: an unread reply must never meet the next request.
                 self._connection = None
                 connection.close()
-                if isinstance(error, (OSError, ProtocolError)):
+                if isinstance(error, (OSError, ProtocolError, *DECODE_ERRORS)):
                     raise ConnectionLostError(str(error), is_sent=True) from error
                 raise
             return reply
@@ -110,7 +112,7 @@ class Connections:
         self._gateways: list[Gateway] = list(gateways)
         self._control: BlockingConnection | None = None
         self._control_lock = threading.Lock()
-        self._storage: dict[Target, StorageConnection] = {}
+        self._storage: dict[Place, StorageConnection] = {}
         self._storage_lock = threading.Lock()
         self._numbers = count(1)
         self._local_ports: dict[bytes, int] = {}
@@ -130,7 +132,7 @@ class Connections:
                 connection = self._control or self._dial_gateway()
                 self._control = connection
                 try:
-                    connection.send_frame(frame(encode(make(next(self._numbers)))))
+                    connection.send_frame(encode(make(next(self._numbers))))
                     reply = decode_client_reply(connection.receive_frame())
                 except BaseException as error:
                     self._control = None
@@ -192,7 +194,7 @@ class Connections:
     def _check_cluster(self, connection: BlockingConnection) -> None:
         """Refuse a node of another cluster (behind a unix socket the name proves nothing)."""
         try:
-            connection.send_frame(frame(encode(ViewWanted(0))))
+            connection.send_frame(encode(ViewWanted(0)))
             view = decode_client_reply(connection.receive_frame())
         except OSError as error:
             connection.close()
@@ -209,11 +211,11 @@ class Connections:
 
         Raises: ConnectionLostError (not sent) when it cannot be reached.
         """
-        connection = self._storage.get(target)
+        connection = self._storage.get(target.place)
         if connection is not None and connection.is_open:
             return connection
         with self._storage_lock:
-            connection = self._storage.get(target)
+            connection = self._storage.get(target.place)
             if connection is not None and connection.is_open:
                 return connection
             try:
@@ -224,7 +226,7 @@ class Connections:
             if raw.node_id != target.node_id:
                 raw.close()
                 raise ConnectionLostError(f"{target.name} has been replaced", is_sent=False)
-            connection = self._storage[target] = StorageConnection(target, raw)
+            connection = self._storage[target.place] = StorageConnection(target, raw)
             return connection
 
     def gateway_of(self, node_id: bytes, address: Address) -> Gateway:
@@ -251,8 +253,8 @@ class Connections:
     def forget_other_nodes(self, node_ids: set[bytes]) -> None:
         """Close connections to nodes that are no longer there."""
         with self._storage_lock:
-            for target in [t for t in self._storage if t.node_id not in node_ids]:
-                self._storage.pop(target).close()
+            for place in [p for p in self._storage if p[0] not in node_ids]:
+                self._storage.pop(place).close()
 
     def close(self) -> None:
         """Close everything; idempotent."""

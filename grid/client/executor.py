@@ -8,6 +8,7 @@ Not responsible for: which node, attempts and retries (``executor/submissions.py
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -17,11 +18,17 @@ from concurrent.futures import Executor, Future
 from random import Random
 from typing import Any, ParamSpec, TypeVar
 
-from grid.client.calls import dump_call, unpack
+from grid.client.calls import TASK_BYTES_MAX, dump_call, unpack
 from grid.client.connections import Connections
 from grid.client.links import NodeLinks
 from grid.client.operations import Operations
-from grid.errors import ConnectError, GridError, TaskError, TaskQueueFullError
+from grid.errors import (
+    ConnectError,
+    GridError,
+    TaskError,
+    TaskQueueFullError,
+    ValueTooLargeError,
+)
 from grid.executor.messages import Outcome
 from grid.executor.options import ExecutorOptions
 from grid.executor.placement import NodeLoad
@@ -69,6 +76,8 @@ class GridExecutor(Executor):
         self._thread: threading.Thread | None = None
         self._is_shut_down = False
         self._cancel_wanted = False
+        self._is_abandoned = False
+        self._pid = os.getpid()
 
     # -- the caller's side ----------------------------------------------------------------
 
@@ -104,7 +113,20 @@ class GridExecutor(Executor):
         if wait and thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def abandon(self) -> None:
+        """Shut down without waiting: tasks that still run fail with a TaskError here."""
+        with self._lock:
+            self._is_abandoned = True
+        self.shutdown(wait=True, cancel_futures=True)
+
     def _submit(self, payload: bytes, preferred: NodeId | None) -> Future[Any]:
+        if len(payload) > TASK_BYTES_MAX:
+            raise ValueTooLargeError(
+                f"the call takes {len(payload):,} bytes; at most {TASK_BYTES_MAX:,} are allowed: "
+                "put large data into a map and pass its key"
+            )
+        if os.getpid() != self._pid:
+            raise RuntimeError("an executor does not survive a fork; make a new one in the child")
         if threading.current_thread() is self._thread:
             # A done-callback submits: waiting here would wait for ourselves.
             if not self._slots.acquire(blocking=False):
@@ -139,6 +161,8 @@ class GridExecutor(Executor):
         no_node_since_s: float | None = None
         try:
             while not self._is_finished():
+                if self._is_abandoned:
+                    raise TaskError("the client was closed while the task ran")
                 now_s = time.monotonic()
                 if now_s >= next_view_s:
                     has_nodes = self._look_around()
@@ -162,16 +186,19 @@ class GridExecutor(Executor):
             self._wake_writer.close()
 
     def _is_finished(self) -> bool:
+        dropped: list[Future[Any]] = []
         with self._lock:
             if self._cancel_wanted:
                 self._inbox.clear()
                 for number, future in list(self._futures.items()):
                     if self._submissions.cancel(number) or not future.running():
-                        self._drop_cancelled(number, future)
+                        dropped.append(self._futures.pop(number))
+        for future in dropped:  # Without the lock: callbacks may submit.
+            self._drop(future)
+        with self._lock:
             return self._is_shut_down and not self._futures
 
-    def _drop_cancelled(self, number: int, future: Future[Any]) -> None:
-        del self._futures[number]
+    def _drop(self, future: Future[Any]) -> None:
         self._slots.release()
         if future.cancel():
             future.set_running_or_notify_cancel()  # Tells those who wait for it.

@@ -8,15 +8,27 @@ from grid.partition.table import VACANT
 from grid.types import PARTITION_COUNT, Address, NodeId, TableStamp
 from grid.wire.control import NodeView, View
 
+Place = tuple[NodeId, int]
+"""A storage process as a key: its node and its index there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One storage process: what a client opens a connection to."""
 
-    node_id: NodeId
+    place: Place
     name: str
     address: Address
-    storage_index: int
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node it belongs to."""
+        return self.place[0]
+
+    @property
+    def storage_index(self) -> int:
+        """Which of the node's storage processes it is."""
+        return self.place[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +70,5 @@ class Routing:
 
 
 def _target(node: NodeView, storage_index: int) -> Target:
-    return Target(NodeId(node.id), node.name, Address(node.host, node.port), storage_index)
+    place = (NodeId(node.id), storage_index)
+    return Target(place, node.name, Address(node.host, node.port))

@@ -90,9 +90,13 @@ class Grid:
         self._connections.ask(LossAccepted)
 
     def close(self) -> None:
-        """Shut down this client's executors and close its connections; idempotent."""
+        """Close this client's connections; idempotent.
+
+        Its executors end: what has not started is cancelled, and a task that still runs fails
+        here with a TaskError. To wait for tasks, leave the executor's own ``with`` block first.
+        """
         for executor in self._executors:
-            executor.shutdown(wait=True, cancel_futures=True)
+            executor.abandon()
         self._connections.close()
 
     def __enter__(self) -> Grid:

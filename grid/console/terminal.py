@@ -23,6 +23,9 @@ from rich.live import Live
 from grid.console.model import ConsoleModel, Event
 from grid.console.view import render
 
+LINE_CHARACTERS_MAX = 900
+"""Of a plain line, so that it fits a pipe's guaranteed room even at four bytes each."""
+
 SUMMARY_INTERVAL_S = 10.0
 """Plain output goes to log files: a summary a second would bury the events."""
 
@@ -120,7 +123,8 @@ class LiveConsole:
 class PlainConsole:
     """Lines for a log file or a pipe: every event at once, a summary now and then.
 
-    A reader that has gone (``grid up | head``) is ignored; the node goes on.
+    A reader that has gone (``grid up | head``) is ignored; the node goes on. One that reads
+    nothing costs lines, never time: they are dropped, and counted once it reads again.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class PlainConsole:
         self._wall_text = wall_text
         self._summary = ""
         self._summary_s = float("-inf")
+        self._dropped_count = 0
 
     def start(self) -> None:
         """Make sure that no character can stop the output."""
@@ -158,8 +163,16 @@ class PlainConsole:
         """Do nothing: every line was flushed when it was written."""
 
     def _write(self, event: Event) -> None:
+        # A pipe that is ready takes a line of up to 4 KiB without waiting (pipe(7)).
+        if not _takes_output(self._stream):
+            self._dropped_count += 1
+            return
         try:
-            self._stream.write(f"{event}\n")
+            if self._dropped_count:
+                text = f"{self._dropped_count} lines were dropped: nobody read this output"
+                self._stream.write(f"{Event(event.time, 'WARNING', text)}\n")
+                self._dropped_count = 0
+            self._stream.write(f"{str(event)[:LINE_CHARACTERS_MAX]}\n")
             self._stream.flush()
         except OSError:
             return

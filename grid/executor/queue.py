@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from grid.errors import ProtocolError
 from grid.executor.messages import Outcome, RunTask, TaskEnded, WorkerResult, WorkerTask
 from grid.executor.options import ExecutorOptions
 
@@ -90,9 +91,14 @@ class NodeQueue:
         return self._start_next()
 
     def worker_result(self, worker: int, result: WorkerResult) -> list[QueueEffect]:
-        """A worker has finished its task."""
-        number, queued = self._running.pop(worker)
-        assert number == result.number, "a worker answers the task it was given"
+        """A worker has finished its task.
+
+        Raises: ProtocolError when it has none, or another; its connection must be cut then.
+        """
+        running = self._running.get(worker)
+        if running is None or running[0] != result.number:
+            raise ProtocolError("a worker answers a task that it was not given")
+        queued = self._running.pop(worker)[1]
         self.done_count += 1
         self._idle.append(worker)
         return [_answer(queued, result.outcome, result.payload), *self._start_next()]

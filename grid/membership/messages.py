@@ -74,11 +74,13 @@ class Ack(msgspec.Struct, array_like=True, frozen=True, tag=2):
 class Sync(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """A slice of my member list; the first contact, and the periodic repair.
 
-    A list longer than one datagram is sent as several; records merge one by one, so order
-    and loss do not matter.
+    `nonce`, if not 0, asks for the receiver's list; the answer carries it as `echo`, which
+    proves that it is no recording. A list longer than one datagram is sent as several (the
+    last one asks); records merge one by one, so order and loss do not matter.
     """
 
-    reply_wanted: bool
+    nonce: int
+    echo: int
     report: bytes
     updates: list[MemberRecord]
 

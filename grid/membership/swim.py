@@ -10,6 +10,11 @@ Theory of operation. Every protocol period one member is pinged; if no ack comes
 probe deadline it is suspected, and unless it refutes within the suspicion time it is dead,
 for ever, for that boot id. Probes overlap: a period is shorter than a deadline.
 
+Replay. A datagram of a boot id that is not a living member may be a recording from before
+this node's start, when it knew nothing of that sender's counters. Nothing in it is believed;
+the sender is asked for its list with a fresh nonce, and the answer that echoes it counts. In
+the same way only an ack of an outstanding probe proves who answers at an address now.
+
 Departures and omissions. First stage: direct probes only, a fixed suspicion time, member
 lists exchanged as several datagrams. Indirect probes, the TCP ping, Lifeguard and push/pull
 over TCP join here.
@@ -17,6 +22,7 @@ over TCP join here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 
@@ -46,6 +52,9 @@ from grid.types import INFO, WARNING, Address, LogLine, NodeId, SetTimer, short
 PERIOD_TIMER = "swim-period"
 SYNC_TIMER = "swim-sync"
 
+NONCES_MAX = 256
+"""Questions to strangers that may still be answered."""
+
 Timer = str | tuple[str, int] | tuple[str, NodeId, int]
 
 
@@ -70,7 +79,9 @@ class Swim:
         self._random = random
         self._report = report
         self._dissemination = Dissemination()
-        self._probe_number = 0
+        # Unpredictable, so that no recorded ack fits a probe of this run.
+        self._probe_number = random.getrandbits(48)
+        self._nonces: deque[int] = deque(maxlen=NONCES_MAX)
         self._probe_targets: list[NodeId] = []
         self._outstanding: dict[int, NodeId] = {}
 
@@ -86,12 +97,12 @@ class Swim:
 
     def contact(self, address: Address) -> list[MembershipEffect]:
         """Exchange member lists with whoever answers at `address`."""
-        return self._sync(address, reply_wanted=True)
+        return self._sync(address, ask=True)
 
     def leave(self) -> list[MembershipEffect]:
         """Say goodbye: everybody living hears it directly."""
         self._change_own(state=MemberState.LEFT)
-        farewell = Sync(reply_wanted=False, report=self._report(), updates=[self.own])
+        farewell = Sync(0, 0, self._report(), [self.own])
         return [SendDatagram(peer.address, farewell) for peer in self._living_others()]
 
     def handle_message(
@@ -101,28 +112,28 @@ class Swim:
         if sender_id == self.own.node_id:
             return []
         effects: list[MembershipEffect] = []
+        is_known = self._is_living(sender_id)
         match message:
             case Beacon(sender=record):
                 if record.node_id != sender_id:
                     return []
-                is_new = sender_id not in self.members
-                effects += self._learn(record)
-                if is_new and sender_id in self.members:
-                    effects += self._sync(record.address, reply_wanted=True)
+                if not is_known:
+                    return self._sync(record.address, ask=True)
             case Ping(probe=probe, updates=updates):
-                effects += self._learn_all(updates)
+                effects += self._learn_all(updates if is_known else [])
                 effects += self._answer_ping(sender_id, source, probe)
             case Ack(probe=probe, updates=updates):
+                effects += self._learn_all(updates if is_known else [])
                 if self._outstanding.get(probe) == sender_id:
                     del self._outstanding[probe]
-                effects += self._learn_all(updates)
-            case Sync(updates=updates, reply_wanted=reply_wanted):
-                effects += self._learn_all(updates)
-                if reply_wanted:
-                    effects += self._sync(source, reply_wanted=False)
+                    effects += self._bury_predecessors(sender_id)
+            case Sync(nonce=nonce, echo=echo, updates=updates):
+                effects += self._learn_all(updates if is_known or echo in self._nonces else [])
+                if nonce:
+                    # A stranger is asked in return: what it says counts once it echoes.
+                    effects += self._sync(source, echo=nonce, ask=not is_known)
         sender = self.members.get(sender_id)
         if sender is not None and not sender.state.is_gone:
-            effects += self._bury_predecessors(sender)
             effects.append(ReportReceived(sender, message.report))
         return effects
 
@@ -141,7 +152,7 @@ class Swim:
                 others = self._living_others()
                 if others:
                     partner = self._random.choice(others)
-                    effects += self._sync(partner.address, reply_wanted=True)
+                    effects += self._sync(partner.address, ask=True)
                 return effects
             case ("probe", int(probe)):
                 return self._probe_failed(probe)
@@ -187,7 +198,7 @@ class Swim:
         updates = self._take_updates()
         if known is None:
             # A stranger that knows us: we have lost or never had its record.
-            effects += self._sync(source, reply_wanted=True)
+            effects += self._sync(source, ask=True)
         elif known.state.is_gone:
             # It must hear of its own death, however long ago that was told.
             updates = [known]
@@ -252,15 +263,18 @@ class Swim:
             self._change_own(incarnation=claim.incarnation + 1)
         return []
 
-    def _bury_predecessors(self, sender: MemberRecord) -> list[MembershipEffect]:
+    def _bury_predecessors(self, successor_id: NodeId) -> list[MembershipEffect]:
         """Same address, other boot id: the former node there is dead now.
 
-        Only first-hand evidence counts (an authenticated datagram from the successor), else
-        stale gossip of the former node would bury its successor.
+        Called when `successor_id` has just acked a probe of ours, which is proof; gossip and
+        beacons are not, they may be old.
         """
+        successor = self.members.get(successor_id)
+        if successor is None:
+            return []
         effects: list[MembershipEffect] = []
-        for record in self.members.living():
-            if record.address == sender.address and record.id != sender.id:
+        for record in self._living_others():
+            if record.address == successor.address and record.id != successor.id:
                 effects += self._learn(msgspec.structs.replace(record, state=MemberState.DEAD))
         return effects
 
@@ -286,17 +300,27 @@ class Swim:
     def _take_updates(self) -> list[MemberRecord]:
         return self._dissemination.take(len(self.members.living()))
 
-    def _sync(self, address: Address, *, reply_wanted: bool) -> list[MembershipEffect]:
-        """Send the member list; only its last datagram asks for the answer."""
+    def _sync(
+        self, address: Address, *, ask: bool = False, echo: int = 0
+    ) -> list[MembershipEffect]:
+        """Send the member list; `ask` for the other's, by the last datagram."""
+        nonce = 0
+        if ask:
+            nonce = self._random.getrandbits(48) or 1
+            self._nonces.append(nonce)
         slices = chunks(sorted(self.members, key=lambda record: record.id))
         last = len(slices) - 1
         return [
             SendDatagram(
                 address,
-                Sync(reply_wanted and index == last, self._report(), records),
+                Sync(nonce if index == last else 0, echo, self._report(), records),
             )
             for index, records in enumerate(slices)
         ]
+
+    def _is_living(self, node_id: NodeId) -> bool:
+        record = self.members.get(node_id)
+        return record is not None and not record.state.is_gone
 
     @staticmethod
     def _describe(record: MemberRecord, *, is_new: bool) -> LogLine:

@@ -7,10 +7,13 @@ ends of the supervisor come along and must go, else Ctrl-C hits twice and nobody
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import os
 import signal
 import sys
+
+_PR_SET_PDEATHSIG = 1
 
 LOG_FORMAT = "%(levelname)s %(message)s"
 """One line a record; the supervisor reads it from the children's shared stderr pipe."""
@@ -41,3 +44,15 @@ def reset_child(title: str, log_fd: int) -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     with open("/proc/self/comm", "w") as comm:
         comm.write(f"grid-{title}"[:15])
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the supervisor dies (prctl(2)).
+
+    A process in user code, or a stopped one, cannot watch its pipe. The supervisor has a
+    single thread, so the signal really means that the process is gone.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # It died in between.

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from grid.errors import ProtocolError, StartError
 from grid.transport.stream import receive_exactly
 from grid.transport.unix import is_trusted, socket_name
-from grid.types import NodeId
+from grid.types import Address, NodeId
 from grid.wire.handshake import (
     DEADLINE_S,
     HELLO_BYTES,
@@ -42,7 +42,7 @@ from grid.wire.security import ClusterKeys, is_equal
 logger = logging.getLogger("grid.network")
 
 UNPROVEN_MAX = 256
-"""Connections in the handshake at once; beyond it new ones are closed at once."""
+"""Connections in the handshake at once; beyond it the oldest is closed."""
 
 BACKLOG = 512
 PORT_TRIES = 20
@@ -67,7 +67,10 @@ class Sockets:
             self.unix.bind(socket_name(self.port))
         except OSError as error:
             self.close()
-            raise StartError(f"port {self.port} is in use by another node of this user") from error
+            raise StartError(
+                f"another process of this machine holds the unix socket name of port {self.port}; "
+                "choose another with --port or node.port"
+            ) from error
         for sock in (self.tcp, self.unix):
             sock.listen(BACKLOG)
         for sock in (self.tcp, self.udp, self.unix):
@@ -132,7 +135,7 @@ class Gateway:
         self._storage_count = storage_count
         self._hand_over = hand_over
         self._open_session = open_session
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # In order of arrival.
         self._acceptors: list[asyncio.Task[None]] = []
         self.refused_count = 0
 
@@ -156,14 +159,19 @@ class Gateway:
                 logger.warning("cannot accept a connection: %s", error)
                 await asyncio.sleep(0.1)
                 continue
-            if len(self._tasks) >= UNPROVEN_MAX:
+            if sock.family == socket.AF_UNIX and not is_trusted(sock):
                 self.refused_count += 1
-                sock.close()
+                sock.close()  # Another user's: the kernel says so before anything is read.
                 continue
+            if len(self._tasks) >= UNPROVEN_MAX:
+                # The oldest has had the most time to prove itself. Refusing the newest would
+                # let a few hundred silent connections shut everybody out.
+                self.refused_count += 1
+                next(iter(self._tasks)).cancel()
             sock.setblocking(False)
             task = loop.create_task(self._serve(sock))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _serve(self, sock: socket.socket) -> None:
         """Shake hands within the deadline, then pass the socket on; it is closed on failure."""
@@ -193,20 +201,18 @@ class Gateway:
     async def _judge(self, sock: socket.socket, hello: Hello) -> tuple[Verdict, bytes]:
         """Return the verdict and the bytes that go with it."""
         loop = asyncio.get_running_loop()
-        trusted = sock.family == socket.AF_UNIX and is_trusted(sock)
-        answer = Answer(
-            Verdict.TRUSTED if trusted else Verdict.CHALLENGE,
-            self._own_id,
-            os.urandom(NONCE_BYTES),
-        )
+        is_unix = sock.family == socket.AF_UNIX
+        verdict = Verdict.TRUSTED if is_unix else Verdict.CHALLENGE
+        answer = Answer(verdict, self._own_id, os.urandom(NONCE_BYTES))
         await loop.sock_sendall(sock, answer.pack())
         proof = bytes(PROOF_BYTES)
-        if not trusted:
+        if not is_unix:
             received = await receive_exactly(sock, PROOF_BYTES)
-            if not is_equal(client_proof(self._keys, hello, answer), received):
+            server = Address(*sock.getsockname())
+            if not is_equal(client_proof(self._keys, hello, answer, server), received):
                 self.refused_count += 1
                 return Verdict.WRONG_SECRET, proof
-            proof = server_proof(self._keys, hello, answer)
+            proof = server_proof(self._keys, hello, answer, server)
         if hello.purpose is Purpose.STORAGE and hello.index >= self._storage_count:
             return Verdict.NO_SUCH_STORAGE, proof
         return Verdict.WELCOME, proof

@@ -21,10 +21,10 @@ from grid.partition.messages import Holding
 from grid.storage.options import StorageOptions
 from grid.storage.store import Store
 from grid.wire.catalog import (
+    DECODE_ERRORS,
     decode_network_to_storage,
     decode_storage_request,
     encode,
-    encode_into,
 )
 from grid.wire.family import (
     HoldingsKnown,
@@ -34,7 +34,7 @@ from grid.wire.family import (
     Serve,
     StorageReady,
 )
-from grid.wire.frame import HEADER_BYTES, FrameSplitter
+from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameSplitter, frame
 from grid.wire.handshake import WELCOME_BYTES
 
 logger = logging.getLogger("grid.storage")
@@ -69,7 +69,8 @@ class StorageProcess:
         self._hand_over = hand_over
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
-        self._reply = bytearray()
+        self._handle = self._store.handle
+        self._decode = decode_storage_request.raw
         self._is_running = True
 
     def run(self) -> None:
@@ -108,14 +109,12 @@ class StorageProcess:
             return
         except OSError:
             self._drop(connection)
-        except ProtocolError as error:
-            logger.warning("a client connection is dropped: %s", error)
+        except (ProtocolError, *DECODE_ERRORS) as error:
+            logger.warning("a client connection is dropped: it sent no request: %s", error)
             self._drop(connection)
 
     def _answer(self, connection: _Connection, data: bytes) -> None:
         """Carry out every complete request in `data` and send the replies in one call."""
-        handle = self._store.handle
-        reply = self._reply
         splitter = connection.splitter
         if (
             splitter is None
@@ -123,39 +122,57 @@ class StorageProcess:
             and int.from_bytes(data[:HEADER_BYTES], "big") == len(data) - HEADER_BYTES
         ):
             # The usual case: exactly one request has arrived.
-            request = decode_storage_request(memoryview(data)[HEADER_BYTES:])
-            encode_into(handle(request), reply, HEADER_BYTES)
-            reply[:HEADER_BYTES] = (len(reply) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
-            self._send(connection, reply)
+            self._send(connection, encode(self._handle(self._decode(data[HEADER_BYTES:]))))
             return
         if splitter is None:
             splitter = connection.splitter = FrameSplitter(REQUEST_BYTES_MAX)
-        replies = bytearray()
+        replies: list[bytes] = []
+        size_bytes = 0
         for body in splitter.feed(data):
-            encode_into(handle(decode_storage_request(body)), reply, HEADER_BYTES)
-            reply[:HEADER_BYTES] = (len(reply) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
-            replies += reply
+            replies.append(frame(encode(self._handle(self._decode(body)))))
+            size_bytes += len(replies[-1])
+            if size_bytes > UNSENT_BYTES_MAX:
+                break  # The other requests wait in the splitter until this much is sent.
         if splitter.is_empty:
             connection.splitter = None
         if replies:
-            self._send(connection, replies)
+            self._send_framed(connection, b"".join(replies))
 
-    def _send(self, connection: _Connection, data: bytearray) -> None:
-        if connection.unsent:
-            connection.unsent += data
-        else:
+    def _send(self, connection: _Connection, body: bytes) -> None:
+        """Send one reply; a large one is not copied again just to put its length in front."""
+        if len(body) <= JOIN_BYTES_MAX or connection.unsent:
+            self._send_framed(connection, frame(body))
+            return
+        header = len(body).to_bytes(HEADER_BYTES, "big")
+        try:
+            sent = connection.socket.sendmsg((header, body))
+        except BlockingIOError:
+            sent = 0
+        if sent < HEADER_BYTES:
+            self._keep(connection, header[sent:] + body)
+        elif sent < HEADER_BYTES + len(body):
+            self._keep(connection, memoryview(body)[sent - HEADER_BYTES :])
+
+    def _send_framed(self, connection: _Connection, data: bytes) -> None:
+        sent = 0
+        if not connection.unsent:
             try:
                 sent = connection.socket.send(data)
             except BlockingIOError:
                 sent = 0
             if sent == len(data):
                 return
-            connection.unsent += memoryview(data)[sent:]
+        self._keep(connection, memoryview(data)[sent:])
+
+    def _keep(self, connection: _Connection, rest: bytes | memoryview) -> None:
+        connection.unsent += rest
         self._watch(connection)
 
     def _flush(self, connection: _Connection) -> None:
         sent = connection.socket.send(connection.unsent)
         del connection.unsent[:sent]
+        if not connection.unsent and connection.splitter is not None:
+            self._answer(connection, b"")
         self._watch(connection)
 
     def _watch(self, connection: _Connection) -> None:

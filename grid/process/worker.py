@@ -11,9 +11,7 @@ Runs in: worker processes only. Nothing else ever executes user code.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -23,20 +21,6 @@ from grid.client.current import set_local_node
 from grid.executor.messages import Outcome, WorkerResult
 from grid.process.settings import NodeSettings
 from grid.wire.catalog import decode_worker_task, encode
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the supervisor dies (prctl(2)).
-
-    A worker in user code cannot watch its pipe. The supervisor has a single thread, so the
-    signal really means that the process is gone.
-    """
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # It died in between.
 
 
 def run_task(payload: bytes, node_name: str) -> tuple[Outcome, bytes]:
@@ -53,7 +37,10 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
 
     `port` is the own node's, for `grid.current()`.
     """
-    die_with_parent()
+    own_pid = os.getpid()
+    # A process forked by a task must neither answer on this pipe nor keep it open: its end
+    # is how the node learns of this worker's death.
+    os.register_at_fork(after_in_child=tasks.close)
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
     set_local_node(port, settings.cluster, settings.name)
     while True:
@@ -63,6 +50,8 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
             return
         task = decode_worker_task(body)
         outcome, payload = run_task(task.payload, settings.name)
+        if os.getpid() != own_pid:
+            os._exit(0)  # A task has returned in a process that it forked; only one may go on.
         try:
             tasks.send_bytes(encode(WorkerResult(task.number, outcome, payload)))
         except OSError:

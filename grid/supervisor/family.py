@@ -7,6 +7,7 @@ Not responsible for: deciding when (``supervisor.py``).
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 from multiprocessing import Pipe
@@ -89,9 +90,15 @@ class Family:
         return worker
 
     def tell_network(self, message: SupervisorToNetwork) -> None:
-        """Send to the network process; nothing if it is gone, which is noticed elsewhere."""
+        """Send to the network process.
+
+        Nothing is sent if it is gone, which is noticed elsewhere, or if it does not read: the
+        supervisor must never wait for it.
+        """
         try:
-            self.control.send_bytes(encode(message))
+            _, writable, _ = select.select([], [self.control], [], 0)
+            if writable:
+                self.control.send_bytes(encode(message))
         except OSError:
             return
 

@@ -63,7 +63,7 @@ class Launcher:
             settings: one per node.
             observer: gets events (with the node's name in front) and the first node's status.
             on_all_admitted: called once with all addresses when every node is ready.
-            stop_fd: a descriptor whose end of file means stop.
+            stop_fd: a descriptor that becomes readable (a word, or its end) to say stop.
         """
         self._settings = settings
         self._observer = observer
@@ -170,9 +170,9 @@ class Launcher:
 
     def _on_stop_fd(self) -> None:
         assert self._stop_fd is not None
-        if not os.read(self._stop_fd, 4096):
-            self._selector.unregister(self._stop_fd)
-            self._stop_count += 1
+        os.read(self._stop_fd, 4096)  # A word or the end of it, both mean stop.
+        self._selector.unregister(self._stop_fd)
+        self._stop_count += 1
 
     def _on_ended(self, node: _Node) -> None:
         self._selector.unregister(node.child.pidfd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -43,6 +44,8 @@ class PipeObserver:
 
     def _send(self, message: SupervisorToLauncher) -> None:
         try:
-            self._pipe.send_bytes(encode(message))
+            _, writable, _ = select.select([], [self._pipe], [], 0)
+            if writable:  # A stopped launcher must not stop its nodes.
+                self._pipe.send_bytes(encode(message))
         except OSError:
             return  # The launcher is gone; the supervisor sees the pipe's EOF and stops.

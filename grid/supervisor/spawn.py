@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from grid.process.child import reset_child
+from grid.process.child import die_with_parent, reset_child
 
 
 @dataclass(slots=True)
@@ -71,7 +71,8 @@ def fork(
         main: what the child does; its return is exit code 0.
         keep_fds: descriptors of this process that the child owns from now on.
         log_fd: where the child's standard output and error go.
-        new_group: make the child the leader of its own process group.
+        new_group: make the child the leader of its own process group; it may then outlive this
+            process (to stop by itself). Others are killed with it.
 
     Runs in: a process without threads.
     """
@@ -87,6 +88,8 @@ def fork(
     try:
         if new_group:
             _set_group(0)
+        else:
+            die_with_parent()
         _close_all_but({0, 1, 2, log_fd, *keep_fds})
         reset_child(name, log_fd)
         main()

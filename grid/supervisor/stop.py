@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from grid.config import Config
-from grid.errors import ConnectError, GridError, ProtocolError
+from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.unix import local_node_ports
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import ShutdownWanted, View, ViewWanted
-from grid.wire.frame import frame
 from grid.wire.handshake import Purpose
 
 STOP_DEADLINE_S = 20.0
@@ -22,7 +21,7 @@ def stop_local_nodes(config: Config) -> int:
     connections = [_of_cluster(port, config.cluster.name) for port in local_node_ports()]
     nodes = [connection for connection in connections if connection is not None]
     for connection in nodes:
-        connection.send_frame(frame(encode(ShutdownWanted(1))))
+        connection.send_frame(encode(ShutdownWanted(1)))
         connection.receive_frame()
     for connection in nodes:
         _wait_until_gone(connection)
@@ -33,9 +32,9 @@ def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
     """Return a connection to the node on `port` if it is one of `cluster`."""
     try:
         connection = connect(port, None, Purpose.CONTROL, timeout_s=STOP_DEADLINE_S)
-    except (ConnectError, ProtocolError):
-        return None  # It has just ended.
-    connection.send_frame(frame(encode(ViewWanted(0))))
+    except (ConnectError, ProtocolError, AuthenticationError):
+        return None  # It has just ended, or another user has taken the name.
+    connection.send_frame(encode(ViewWanted(0)))
     view = decode_client_reply(connection.receive_frame())
     if isinstance(view, View) and view.cluster == cluster:
         return connection

@@ -26,6 +26,7 @@ from grid.supervisor.observer import Observer
 from grid.supervisor.restart_policy import RestartPolicy
 from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child
+from grid.supervisor.strays import adopt_strays, kill_strays, reap_strays
 from grid.wire.catalog import decode_network_to_supervisor
 from grid.wire.family import (
     Listening,
@@ -77,6 +78,7 @@ class Supervisor:
         self._selector.register(self._log.read_fd, selectors.EVENT_READ, self._on_log)
         if self._launcher is not None:
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        adopt_strays()
         try:
             while self._stop_count == 0:
                 self._run_generation()
@@ -120,6 +122,7 @@ class Supervisor:
             if now_s >= next_sample_s:
                 self._the_family.tell_network(self._load.sample())
                 next_sample_s = now_s + SAMPLE_INTERVAL_S
+                reap_strays({child.pid for child in self._the_family.children})
             self._start_due_workers(now_s)
             deadline_s = min([next_sample_s, *self._workers_due_s])
             self._wait(deadline_s, self._is_over)
@@ -151,6 +154,8 @@ class Supervisor:
         )
         family.kill()
         self._wait(time.monotonic() + EXIT_DEADLINE_S, lambda: not family.children)
+        if not family.children and kill_strays():
+            self._observer.event("WARNING", "processes that tasks had left behind were killed")
         self._on_log()
         self._family = None
 

@@ -13,7 +13,7 @@ import time
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.transport.unix import is_trusted, socket_name
 from grid.types import Address, NodeId
-from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES
+from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES, JOIN_BYTES_MAX
 from grid.wire.handshake import (
     ANSWER_BYTES,
     WELCOME_BYTES,
@@ -42,13 +42,17 @@ class BlockingConnection:
         """Bound each later wait of a send or receive."""
         _set_kernel_timeouts(self.socket, timeout_s)
 
-    def send_frame(self, framed: bytes | bytearray) -> None:
-        """Send bytes that start with their frame header.
+    def send_frame(self, body: bytes) -> None:
+        """Send one frame; a large body is not copied just to put its length in front.
 
         Raises: OSError when the connection is gone; TimeoutError.
         """
         try:
-            self.socket.sendall(framed)
+            if len(body) <= JOIN_BYTES_MAX:
+                self.socket.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body)
+            else:
+                self.socket.sendall(len(body).to_bytes(HEADER_BYTES, "big"), socket.MSG_MORE)
+                self.socket.sendall(body)
         except BlockingIOError as error:
             raise TimeoutError("the node does not take what is sent") from error
 
@@ -150,14 +154,17 @@ def _shake_hands(
 ) -> NodeId:
     sock.sendall(hello.pack())
     answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES, deadline_s))
-    if answer.verdict is Verdict.CHALLENGE:
+    server = Address("", 0)
+    is_unix = sock.family == socket.AF_UNIX
+    if answer.verdict is not (Verdict.TRUSTED if is_unix else Verdict.CHALLENGE):
+        raise ProtocolError(f"{where} answers {answer.verdict.name}")
+    if not is_unix:
         if keys is None:
             raise AuthenticationError(f"{where} wants the cluster's secret and none is configured")
-        sock.sendall(client_proof(keys, hello, answer))
-    elif answer.verdict is not Verdict.TRUSTED or sock.family != socket.AF_UNIX:
-        raise ProtocolError(f"{where} answers {answer.verdict.name}")
+        server = Address(*sock.getpeername())
+        sock.sendall(client_proof(keys, hello, answer, server))
     welcome = _receive_exactly(sock, WELCOME_BYTES, deadline_s)
-    check_welcome(welcome, keys, hello, answer, where)
+    check_welcome(welcome, keys, hello, answer, server, where)
     return answer.node_id
 
 

@@ -6,6 +6,7 @@ Not here: what a frame means, and reconnecting.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -24,6 +25,8 @@ from grid.wire.handshake import (
     unpack_answer,
 )
 from grid.wire.security import ClusterKeys
+
+logger = logging.getLogger("grid.transport")
 
 WRITE_BUFFER_BYTES_MAX = 256 * 1024 * 1024
 """A reader that lets more than this pile up has its connection cut."""
@@ -55,6 +58,11 @@ class FrameStream(asyncio.Protocol):
                 self._on_frame(body)
         except ProtocolError as error:
             self.lost_reason = str(error)
+            self.abort()
+        except Exception:
+            # Our own bug, for the log; the other connections go on.
+            logger.exception("a connection is cut: its message could not be handled")
+            self.lost_reason = "internal error"
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,9 +149,10 @@ async def dial(
                 raise ProtocolError(f"{address} answers {answer.verdict.name}")
             if answer.node_id != expected:
                 raise ProtocolError(f"another node answers at {address} now")
-            await loop.sock_sendall(sock, client_proof(keys, hello, answer))
+            server = Address(*sock.getpeername())
+            await loop.sock_sendall(sock, client_proof(keys, hello, answer, server))
             welcome = await receive_exactly(sock, WELCOME_BYTES)
-            check_welcome(welcome, keys, hello, answer, address)
+            check_welcome(welcome, keys, hello, answer, server, address)
     except BaseException:
         sock.close()
         raise

@@ -42,4 +42,5 @@ def local_node_ports() -> list[int]:
         return []
     names = {line.rpartition(" ")[2] for line in lines}
     suffixes = (name[len(prefix) :] for name in names if name.startswith(prefix))
-    return sorted(int(suffix) for suffix in suffixes if suffix.isdecimal())
+    ports = (int(s) for s in suffixes if s.isascii() and s.isdecimal() and len(s) <= 5)
+    return sorted(port for port in ports if 0 < port < 65_536)

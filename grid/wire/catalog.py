@@ -39,16 +39,20 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Encode any message of the catalog."""
 
-encode_into = _encoder.encode_into
-"""Encode any message into a bytearray at an offset (`FRAME` headers go in front)."""
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
+"""What decoding hostile bytes may raise."""
 
 
 class Decoder(Generic[T]):
-    """Decodes the messages of one conversation."""
+    """Decodes the messages of one conversation.
+
+    `raw` does the same for hot loops; it raises `DECODE_ERRORS`.
+    """
 
     def __init__(self, kind: object, name: str) -> None:
         """Accept exactly the messages of the union `kind`; `name` is for errors."""
-        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+        decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+        self.raw = decoder.decode
         self._name = name
 
     def __call__(self, body: bytes | memoryview) -> T:
@@ -57,8 +61,8 @@ class Decoder(Generic[T]):
         Raises: ProtocolError when the bytes are no message of this conversation.
         """
         try:
-            return self._decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            return self.raw(body)
+        except DECODE_ERRORS as error:
             raise ProtocolError(f"not a {self._name} message: {error}") from error
 
 

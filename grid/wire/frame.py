@@ -17,7 +17,11 @@ FRAME_BYTES_MAX = 80 * 1024 * 1024
 """Room for one value of 64 MiB and its envelope; batches are cut long before."""
 
 
-def frame(body: bytes | bytearray) -> bytes:
+JOIN_BYTES_MAX = 65_536
+"""Below it, copying header and body into one buffer is cheaper than gathering two."""
+
+
+def frame(body: bytes) -> bytes:
     """Return `body` with its length in front."""
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 

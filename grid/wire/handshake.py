@@ -7,7 +7,9 @@ Fixed-size messages, read with exact lengths, so that nothing else is parsed bef
     client -> server   PROOF   MAC 32                              (only after CHALLENGE)
     server -> client   WELCOME verdict 1, MAC 32
 
-The client proves first: a server gives strangers nothing to test guesses on. TRUSTED is for
+The client proves first: a server gives strangers nothing to test guesses on. Both proofs
+cover purpose, nonces and the server's address and port. Later frames carry no MAC: whoever
+controls the path between two machines can take an open connection over. TRUSTED is for
 unix sockets, where the kernel vouches for the user on both sides (SO_PEERCRED).
 
 The first four bytes tell this protocol from others that may join on the same port.
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from grid.errors import AuthenticationError, ProtocolError
-from grid.types import NODE_ID_BYTES, NodeId
+from grid.types import NODE_ID_BYTES, Address, NodeId
 from grid.wire.security import ClusterKeys, is_equal, mac
 
 MAGIC = b"GRT1"
@@ -120,20 +122,33 @@ def unpack_verdict(data: bytes) -> Verdict:
         raise ProtocolError("the other side does not speak grid's protocol") from error
 
 
-def client_proof(keys: ClusterKeys, hello: Hello, answer: Answer) -> bytes:
-    """Return the PROOF of a client."""
-    return mac(keys.connection_key, hello.pack() + answer.pack(), PROOF_BYTES, b"client")
+def client_proof(keys: ClusterKeys, hello: Hello, answer: Answer, server: Address) -> bytes:
+    """Return the PROOF of a client that has connected to the endpoint `server`.
+
+    The endpoint is part of it, so that whoever sits on another port cannot pass the
+    messages on to a real node.
+    """
+    return mac(keys.connection_key, _transcript(hello, answer, server), PROOF_BYTES, b"client")
 
 
-def server_proof(keys: ClusterKeys, hello: Hello, answer: Answer) -> bytes:
-    """Return the MAC of a WELCOME."""
-    return mac(keys.connection_key, hello.pack() + answer.pack(), PROOF_BYTES, b"server")
+def server_proof(keys: ClusterKeys, hello: Hello, answer: Answer, server: Address) -> bytes:
+    """Return the MAC of a WELCOME; `server` is the own end of the connection."""
+    return mac(keys.connection_key, _transcript(hello, answer, server), PROOF_BYTES, b"server")
+
+
+def _transcript(hello: Hello, answer: Answer, server: Address) -> bytes:
+    return hello.pack() + answer.pack() + str(server).encode()
 
 
 def check_welcome(
-    welcome: bytes, keys: ClusterKeys | None, hello: Hello, answer: Answer, where: object
+    welcome: bytes,
+    keys: ClusterKeys | None,
+    hello: Hello,
+    answer: Answer,
+    server: Address,
+    where: object,
 ) -> None:
-    """Judge the server's last message; `where` names the server in errors.
+    """Judge the last message of `server`; `where` names it in errors.
 
     Raises: AuthenticationError when the secret differs on either side; ProtocolError.
     """
@@ -147,5 +162,5 @@ def check_welcome(
         raise ProtocolError(f"{where} answers {verdict.name}")
     if answer.verdict is Verdict.TRUSTED:
         return
-    if keys is None or not is_equal(server_proof(keys, hello, answer), welcome[1:]):
+    if keys is None or not is_equal(server_proof(keys, hello, answer, server), welcome[1:]):
         raise AuthenticationError(f"{where} could not prove that it knows the secret")

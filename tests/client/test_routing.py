@@ -33,7 +33,7 @@ def test_target_has_what_a_connection_needs() -> None:
     routing = Routing(view_of([SECOND], NODES))
     route = routing.routes[5]
     assert route is not None
-    assert route.target == Target(SECOND, "library-2", Address("127.0.0.2", 7701), 1)
+    assert route.target == Target((SECOND, 1), "library-2", Address("127.0.0.2", 7701))
 
 
 def test_one_storage_process_is_one_target() -> None:

@@ -185,3 +185,23 @@ def test_console_replaces_what_the_terminal_cannot_encode(tmp_path: Path) -> Non
         console.start()
         console.event(Event("12:00:00", "INFO", "読 joined"))
     assert path.read_bytes() == b"12:00:00 INFO ? joined\n"
+
+
+def test_plain_console_drops_lines_that_nobody_reads_and_counts_them() -> None:
+    """A reader that has stopped must not stop the supervisor."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb"), os.fdopen(write_end, "w", encoding="utf-8") as stream:
+        console = PlainConsole(stream)
+        os.set_blocking(write_end, False)
+        while select.select([], [write_end], [], 0)[1]:
+            os.write(write_end, b" " * 4096)
+        os.set_blocking(write_end, True)
+        for number in range(1000):
+            console.event(Event("12:00:00", "INFO", f"line {number}"))
+        os.read(read_end, 1 << 20)
+        console.event(Event("12:00:01", "INFO", "read again"))
+        lines = os.read(read_end, 1 << 16).decode().splitlines()
+        assert lines == [
+            "12:00:01 WARNING 1000 lines were dropped: nobody read this output",
+            "12:00:01 INFO read again",
+        ]

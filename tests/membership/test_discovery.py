@@ -125,8 +125,7 @@ def test_seeds_are_contacted_often_until_one_is_known_and_seldom_afterwards() ->
     contacted = [e.address for e in of_kind(SendDatagram, effects)]
     assert contacted == [address(2), Address("10.9.9.9", 7701)]
     assert all(
-        isinstance(e.message, Sync) and e.message.reply_wanted
-        for e in of_kind(SendDatagram, effects)
+        isinstance(e.message, Sync) and e.message.nonce for e in of_kind(SendDatagram, effects)
     )
     assert delay_of(SEED_TIMER, effects) == 0.2
     assert delay_of(FOUNDING_TIMER, effects) > 0

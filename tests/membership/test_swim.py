@@ -35,9 +35,16 @@ OPTIONS = MembershipOptions()
 
 
 def tell(own: Swim, *updates: MemberRecord, sender: int = 2) -> list[MembershipEffect]:
-    """Let `own` hear updates from a sender."""
-    message = Sync(reply_wanted=False, report=b"r", updates=list(updates))
+    """Let `own` hear updates from a sender that it has just asked for them."""
+    message = Sync(0, nonce_of(own.contact(address(sender))), b"r", list(updates))
     return own.handle_message(node_id(sender), address(sender), message)
+
+
+def nonce_of(effects: list[MembershipEffect]) -> int:
+    """Return what the last datagram asks to be echoed."""
+    message = of_kind(SendDatagram, effects)[-1].message
+    assert isinstance(message, Sync)
+    return message.nonce
 
 
 def swim_knowing(*numbers: int, own: int = 1) -> Swim:
@@ -194,7 +201,7 @@ def test_ping_of_a_stranger_is_acknowledged_and_its_list_asked_for() -> None:
     effects = own.handle_message(node_id(2), address(2), Ping(1, b"r", []))
     sync, ack = (sent.message for sent in of_kind(SendDatagram, effects))
     assert isinstance(sync, Sync)
-    assert sync.reply_wanted
+    assert sync.nonce
     assert isinstance(ack, Ack)
     assert of_kind(ReportReceived, effects) == []
 
@@ -213,10 +220,10 @@ def test_ping_of_a_dead_member_is_told_its_death_first() -> None:
 
 def test_sync_is_answered_once_with_the_whole_list() -> None:
     own = swim_knowing(2, 3)
-    asked = Sync(reply_wanted=True, report=b"r", updates=[])
+    asked = Sync(77, 0, b"r", [])
     (answer,) = of_kind(SendDatagram, own.handle_message(node_id(2), address(2), asked))
     assert isinstance(answer.message, Sync)
-    assert not answer.message.reply_wanted
+    assert (answer.message.nonce, answer.message.echo) == (0, 77)
     assert answer.message.updates == [record(1), record(2), record(3)]
     assert of_kind(SendDatagram, tell(own)) == []
 
@@ -224,7 +231,7 @@ def test_sync_is_answered_once_with_the_whole_list() -> None:
 def test_long_list_asks_for_the_answer_in_its_last_datagram_only() -> None:
     own = swim_knowing(*range(2, 60))
     sent = [effect.message for effect in of_kind(SendDatagram, own.contact(address(99)))]
-    wanted = [message.reply_wanted for message in sent if isinstance(message, Sync)]
+    wanted = [message.nonce != 0 for message in sent if isinstance(message, Sync)]
     assert len(wanted) > 2
     assert wanted == [False] * (len(wanted) - 1) + [True]
 
@@ -241,8 +248,10 @@ def test_beacon_of_a_stranger_starts_an_exchange_and_of_a_member_none() -> None:
     own = swim()
     beacon = Beacon(record(2), b"r")
     first = own.handle_message(node_id(2), address(2), beacon)
-    assert changes(first) == [record(2)]
-    assert len(of_kind(SendDatagram, first)) == 1
+    assert changes(first) == []  # It may be a recording: only its answer counts.
+    assert [sent.address for sent in of_kind(SendDatagram, first)] == [address(2)]
+    answer = Sync(0, nonce_of(first), b"r", [record(2)])
+    assert changes(own.handle_message(node_id(2), address(2), answer)) == [record(2)]
     assert of_kind(SendDatagram, own.handle_message(node_id(2), address(2), beacon)) == []
 
 
@@ -269,9 +278,44 @@ def test_successor_at_the_same_address_buries_its_predecessor() -> None:
     successor = changed(record(4), host=record(3).host)
     assert changes(tell(own, successor, sender=2)) == [successor]
     assert state_of(own, 3) is ALIVE  # Hearsay buries nobody.
-    effects = own.handle_message(node_id(4), successor.address, Ack(1, b"r", []))
-    assert changes(effects) == [record(3, DEAD)]
+    recorded = Ack(1, b"r", [])  # Of some former probe: it proves nothing either.
+    own.handle_message(node_id(4), successor.address, recorded)
+    assert state_of(own, 3) is ALIVE
+    effects: list[MembershipEffect] = []
+    for _ in range(3):
+        sent, number = probe(own)
+        if sent.address == successor.address:
+            effects += own.handle_message(node_id(4), sent.address, Ack(number, b"r", []))
+    assert record(3, DEAD) in changes(effects)
     assert state_of(own, 4) is ALIVE
+
+
+def test_recordings_of_strangers_are_not_believed() -> None:
+    own = swim_knowing(2)
+    for recorded in (
+        Sync(0, 0, b"r", [record(9), record(2, DEAD)]),
+        Sync(0, 12345, b"r", [record(9), record(2, DEAD)]),
+        Ping(1, b"r", [record(9), record(2, DEAD)]),
+        Ack(1, b"r", [record(9), record(2, DEAD)]),
+        Beacon(record(9), b"r"),
+    ):
+        effects = own.handle_message(node_id(9), address(9), recorded)
+        assert changes(effects) == []
+        assert of_kind(ReportReceived, effects) == []
+    assert node_id(9) not in own.members
+    assert state_of(own, 2) is ALIVE
+
+
+def test_nothing_buries_this_node_but_its_own_declared_death() -> None:
+    own = swim_knowing(2)
+    squatter = changed(record(4), host=record(1).host)
+    tell(own, squatter, sender=2)
+    for _ in range(2):
+        sent, number = probe(own)
+        answer = Ack(number, b"r", [])
+        effects = own.handle_message(node_id(4), sent.address, answer)
+        assert of_kind(SelfDeclaredDead, effects) == []
+    assert own.own.state is ALIVE
 
 
 def test_leaver_tells_every_living_member_directly() -> None:

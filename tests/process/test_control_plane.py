@@ -73,7 +73,9 @@ def hear(
 ) -> list[NodeEffect]:
     """Let a datagram of `sender` arrive that tells of itself and of others."""
     data = encode_report(NodeReport(stamp=stamp, entries=sender)) if report is None else report
-    message = Sync(reply_wanted=False, report=data, updates=[record(sender), *updates])
+    asked = of_kind(SendDatagram, tested.swim.contact(Address(f"10.0.0.{sender}", 7701)))[-1]
+    assert isinstance(asked.message, Sync)
+    message = Sync(0, asked.message.nonce, data, [record(sender), *updates])
     return tested.handle_datagram(node(sender), Address(f"10.0.0.{sender}", 7701), message)
 
 

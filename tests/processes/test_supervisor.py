@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
+import grid
 from tests.processes.nodes import assert_port_is_free, node, run_grid, write_config
 
 
@@ -94,3 +97,39 @@ def test_a_node_is_one_process_group(tmp_path: Path):
         started.wait_until_ready()
         groups = {os.getpgid(process.pid) for process in started.family()}
         assert groups == {started.process.pid}
+
+
+def test_what_tasks_have_left_behind_ends_with_the_node(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config)) as started:
+        started.wait_until_ready()
+        with grid.connect(config=config) as client, client.executor() as pool:
+            sleeper = pool.submit(start_sleeper).result(timeout=60)
+        stray = psutil.Process(sleeper)
+        started.process.terminate()
+        assert started.end() == 0
+        _, alive = psutil.wait_procs([stray], timeout=60)
+        assert alive == []
+
+
+def start_sleeper() -> int:
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+@pytest.mark.parametrize("victim", ["grid-network", "grid-storage-0"])
+def test_a_stopped_process_does_not_keep_the_node_from_stopping(tmp_path: Path, victim: str):
+    with node("--config", str(write_config(tmp_path))) as started:
+        port = started.wait_until_ready()
+        started.member_named(victim).send_signal(signal.SIGSTOP)
+        started.process.terminate()
+        assert started.end() == 0
+        started.assert_gone()
+        assert_port_is_free(port)
+
+
+def test_a_stopped_network_process_ends_with_a_killed_supervisor(tmp_path: Path):
+    with node("--config", str(write_config(tmp_path))) as started:
+        started.wait_until_ready()
+        started.member_named("grid-network").send_signal(signal.SIGSTOP)
+        started.process.kill()
+        started.assert_gone()

@@ -112,10 +112,11 @@ def shake_hands(
     sock.sendall(answer.pack())
     proof = bytes(PROOF_BYTES)
     if verdict is Verdict.CHALLENGE:
-        if read_exactly(sock, PROOF_BYTES) != client_proof(keys, hello, answer):
+        server = Address(*sock.getsockname())
+        if read_exactly(sock, PROOF_BYTES) != client_proof(keys, hello, answer, server):
             final = Verdict.WRONG_SECRET
         else:
-            proof = server_proof(shown_keys or keys, hello, answer)
+            proof = server_proof(shown_keys or keys, hello, answer, server)
     sock.sendall(bytes((final,)) + proof)
     return hello
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 
@@ -48,7 +49,7 @@ class TestWelcome:
 
         with tcp_server(script) as address:
             connection = connect(address, KEYS, Purpose.STORAGE, index=3, timeout_s=PATIENCE_S)
-            connection.send_frame(frame(b"hello"))
+            connection.send_frame(b"hello")
             assert connection.receive_frame() == b"hello"
             assert connection.node_id == NODE_ID
             connection.close()
@@ -69,15 +70,23 @@ class TestWelcome:
 
         with unix_server(monkeypatch, script) as port:
             connection = connect(port, None, Purpose.CONTROL, timeout_s=PATIENCE_S)
-            connection.send_frame(bytearray(frame(b"hello")))
+            connection.send_frame(b"hello")
             assert connection.receive_frame() == b"hello"
             connection.close()
 
-    def test_unix_socket_that_challenges_gets_a_proof(
+    def test_unix_socket_that_challenges_is_no_node_of_ours(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with unix_server(monkeypatch, lambda sock: shake_hands(sock)) as port:
-            dial(port).close()
+        def challenge(sock: socket.socket) -> None:
+            read_hello(sock)
+            sock.sendall(Answer(Verdict.CHALLENGE, NODE_ID, os.urandom(16)).pack())
+            assert says_nothing_more(sock)
+
+        with (
+            unix_server(monkeypatch, challenge) as port,
+            pytest.raises(ProtocolError, match="CHALLENGE"),
+        ):
+            dial(port)
 
     def test_frames_sent_right_behind_the_welcome_are_not_lost(self) -> None:
         def script(sock: socket.socket) -> None:

@@ -89,11 +89,11 @@ def test_large_frames_cross_a_real_socket_both_ways(
     peer = BlockingConnection(far, NODE_ID)
 
     def answer() -> None:
-        peer.send_frame(frame(peer.receive_frame()))
+        peer.send_frame(peer.receive_frame())
 
     thread = threading.Thread(target=answer)
     thread.start()
-    connection.send_frame(frame(body))
+    connection.send_frame(body)
     assert connection.receive_frame() == body
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
@@ -149,7 +149,7 @@ def test_sending_to_a_closed_node_fails(pair: tuple[BlockingConnection, socket.s
     connection, far = pair
     far.close()
     with pytest.raises(BrokenPipeError):
-        connection.send_frame(frame(b"x"))
+        connection.send_frame(b"x")
 
 
 def test_closed_connection_cannot_be_used(pair: tuple[BlockingConnection, socket.socket]) -> None:

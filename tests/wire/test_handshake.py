@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid.errors import AuthenticationError, ProtocolError
-from grid.types import NODE_ID_BYTES, NodeId
+from grid.types import NODE_ID_BYTES, Address, NodeId
 from grid.wire.handshake import (
     ANSWER_BYTES,
     HELLO_BYTES,
@@ -33,6 +33,7 @@ from .samples import REPEATABLE
 
 KEYS = derive_keys(b"correct horse battery staple", "grid")
 HELLO = Hello(Purpose.STORAGE, 3, b"c" * 16, b"n" * 16)
+SERVER = Address("127.0.0.1", 7701)
 ANSWER = Answer(Verdict.CHALLENGE, NodeId(b"s" * 16), b"m" * 16)
 TRUSTED = dataclasses.replace(ANSWER, verdict=Verdict.TRUSTED)
 IDS = st.binary(min_size=16, max_size=16)
@@ -66,8 +67,8 @@ def test_answer_round_trips(verdict: Verdict, node_id: bytes, nonce: bytes) -> N
 def test_sizes_are_those_of_the_documented_layout() -> None:
     assert HELLO_BYTES == 4 + 1 + 1 + NODE_ID_BYTES + 16
     assert ANSWER_BYTES == 1 + NODE_ID_BYTES + 16
-    assert 1 + len(server_proof(KEYS, HELLO, ANSWER)) == WELCOME_BYTES
-    assert len(client_proof(KEYS, HELLO, ANSWER)) == PROOF_BYTES
+    assert 1 + len(server_proof(KEYS, HELLO, ANSWER, SERVER)) == WELCOME_BYTES
+    assert len(client_proof(KEYS, HELLO, ANSWER, SERVER)) == PROOF_BYTES
 
 
 @pytest.mark.parametrize(
@@ -118,28 +119,40 @@ CHANGED: list[tuple[Hello, Answer]] = [
 
 def test_proofs_cover_every_field_of_both_messages() -> None:
     everything = [(HELLO, ANSWER), *CHANGED]
-    proofs = {client_proof(KEYS, hello, answer) for hello, answer in everything}
-    proofs |= {server_proof(KEYS, hello, answer) for hello, answer in everything}
+    proofs = {client_proof(KEYS, hello, answer, SERVER) for hello, answer in everything}
+    proofs |= {server_proof(KEYS, hello, answer, SERVER) for hello, answer in everything}
     assert len(proofs) == 2 * len(everything)
 
 
+def test_a_proof_for_one_endpoint_is_none_for_another() -> None:
+    elsewhere = Address("127.0.0.1", 9)
+    assert client_proof(KEYS, HELLO, ANSWER, SERVER) != client_proof(KEYS, HELLO, ANSWER, elsewhere)
+    passed_on = welcome(server_proof(KEYS, HELLO, ANSWER, SERVER))
+    with pytest.raises(AuthenticationError):
+        check_welcome(passed_on, KEYS, HELLO, ANSWER, elsewhere, "elsewhere")
+
+
 def test_proof_of_the_server_is_accepted() -> None:
-    check_welcome(welcome(server_proof(KEYS, HELLO, ANSWER)), KEYS, HELLO, ANSWER, "here")
+    check_welcome(
+        welcome(server_proof(KEYS, HELLO, ANSWER, SERVER)), KEYS, HELLO, ANSWER, SERVER, "here"
+    )
 
 
 @pytest.mark.parametrize(("hello", "answer"), CHANGED)
 def test_proof_for_another_handshake_is_not_accepted(hello: Hello, answer: Answer) -> None:
     with pytest.raises(AuthenticationError, match="here could not prove"):
-        check_welcome(welcome(server_proof(KEYS, hello, answer)), KEYS, HELLO, ANSWER, "here")
+        check_welcome(
+            welcome(server_proof(KEYS, hello, answer, SERVER)), KEYS, HELLO, ANSWER, SERVER, "here"
+        )
 
 
 @pytest.mark.parametrize(
     "proof",
     [
-        client_proof(KEYS, HELLO, ANSWER),  # what the server has just heard, sent back
-        server_proof(derive_keys(b"another secret", "grid"), HELLO, ANSWER),
-        server_proof(derive_keys(b"correct horse battery staple", "annexe"), HELLO, ANSWER),
-        server_proof(KEYS, HELLO, ANSWER)[:-1],
+        client_proof(KEYS, HELLO, ANSWER, SERVER),  # what the server has just heard, sent back
+        server_proof(derive_keys(b"another secret", "grid"), HELLO, ANSWER, SERVER),
+        server_proof(derive_keys(b"correct horse battery staple", "annexe"), HELLO, ANSWER, SERVER),
+        server_proof(KEYS, HELLO, ANSWER, SERVER)[:-1],
         bytes(PROOF_BYTES),
         b"",
     ],
@@ -147,13 +160,13 @@ def test_proof_for_another_handshake_is_not_accepted(hello: Hello, answer: Answe
 )
 def test_server_without_the_secret_is_not_accepted(proof: bytes) -> None:
     with pytest.raises(AuthenticationError, match="could not prove that it knows the secret"):
-        check_welcome(welcome(proof), KEYS, HELLO, ANSWER, "here")
+        check_welcome(welcome(proof), KEYS, HELLO, ANSWER, SERVER, "here")
 
 
 def test_wrong_secret_says_what_must_be_the_same() -> None:
     with pytest.raises(AuthenticationError, match="cluster name and secret must be the same"):
         check_welcome(
-            welcome(bytes(PROOF_BYTES), Verdict.WRONG_SECRET), KEYS, HELLO, ANSWER, "here"
+            welcome(bytes(PROOF_BYTES), Verdict.WRONG_SECRET), KEYS, HELLO, ANSWER, SERVER, "here"
         )
 
 
@@ -161,20 +174,25 @@ def test_wrong_secret_says_what_must_be_the_same() -> None:
     "verdict", [Verdict.BUSY, Verdict.NO_SUCH_STORAGE, Verdict.TRUSTED, Verdict.CHALLENGE]
 )
 def test_every_other_verdict_is_refused_by_name(verdict: Verdict) -> None:
-    proof = server_proof(KEYS, HELLO, ANSWER)
+    proof = server_proof(KEYS, HELLO, ANSWER, SERVER)
     with pytest.raises(ProtocolError, match=f"here answers {verdict.name}"):
-        check_welcome(welcome(proof, verdict), KEYS, HELLO, ANSWER, "here")
+        check_welcome(welcome(proof, verdict), KEYS, HELLO, ANSWER, SERVER, "here")
 
 
 def test_trusted_connection_needs_no_keys_but_an_untrusted_one_does() -> None:
-    proof = server_proof(KEYS, HELLO, ANSWER)
-    check_welcome(welcome(bytes(PROOF_BYTES)), None, HELLO, TRUSTED, "here")
+    proof = server_proof(KEYS, HELLO, ANSWER, SERVER)
+    check_welcome(welcome(bytes(PROOF_BYTES)), None, HELLO, TRUSTED, SERVER, "here")
     with pytest.raises(AuthenticationError):
-        check_welcome(welcome(proof), None, HELLO, ANSWER, "here")
+        check_welcome(welcome(proof), None, HELLO, ANSWER, SERVER, "here")
 
 
 def test_trusted_connection_may_still_be_refused() -> None:
     with pytest.raises(ProtocolError, match="here answers NO_SUCH_STORAGE"):
         check_welcome(
-            welcome(bytes(PROOF_BYTES), Verdict.NO_SUCH_STORAGE), None, HELLO, TRUSTED, "here"
+            welcome(bytes(PROOF_BYTES), Verdict.NO_SUCH_STORAGE),
+            None,
+            HELLO,
+            TRUSTED,
+            SERVER,
+            "here",
         )

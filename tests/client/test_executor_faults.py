@@ -1,0 +1,102 @@
+"""What tasks and programs do to an executor that they should not."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+
+import pytest
+
+from grid import TaskError, ValueTooLargeError, WorkerLostError
+from grid.api import LocalCluster
+from grid.client.session import Grid
+from tests.client.gate import Gate, pass_gate
+from tests.processes.nodes import ask_until
+
+DEADLINE_S = 60.0
+
+
+def test_a_task_that_returns_in_a_forked_process_answers_once(client: Grid):
+    def fork() -> str:
+        return "child" if os.fork() == 0 else "parent"
+
+    with client.executor() as pool:
+        forks = [pool.submit(fork) for _ in range(4)]
+        others = [pool.submit(pow, 2, n) for n in range(40)]
+        assert [f.result(timeout=DEADLINE_S) for f in forks] == ["parent"] * 4
+        assert [f.result(timeout=DEADLINE_S) for f in others] == [2**n for n in range(40)]
+
+
+def test_a_worker_s_death_is_seen_although_a_process_it_forked_lives(client: Grid, tmp_path: Path):
+    gate = Gate(tmp_path)
+
+    def fork_and_die() -> None:
+        multiprocessing.get_context("fork").Process(target=pass_gate, args=(gate.path,)).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with client.executor() as pool:
+        error = pool.submit(fork_and_die).exception(timeout=DEADLINE_S)
+        assert isinstance(error, WorkerLostError)
+    gate.open()
+
+
+def test_callbacks_that_submit_do_not_block_a_cancelling_shutdown(client: Grid, tmp_path: Path):
+    gate = Gate(tmp_path)
+    pool = client.executor()
+    refused = threading.Event()
+
+    def submit_again(future: Future[None]) -> None:
+        try:
+            pool.submit(pow, 2, 2)
+        except RuntimeError:
+            refused.set()
+
+    futures = [pool.submit(pass_gate, gate.path) for _ in range(20)]
+    for future in futures:
+        future.add_done_callback(submit_again)
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert refused.wait(DEADLINE_S)
+    gate.open()
+    pool.shutdown(wait=True)
+    assert all(future.done() for future in futures)
+
+
+def test_closing_the_client_does_not_wait_for_an_endless_task(
+    running_cluster: LocalCluster, tmp_path: Path
+):
+    gate = Gate(tmp_path)
+    client = running_cluster.client()
+    pool = client.executor()
+    running = pool.submit(pass_gate, gate.path)
+    waiting = [pool.submit(time.monotonic) for _ in range(20)]
+    ask_until(running.running)
+    client.close()
+    assert isinstance(running.exception(timeout=0), TaskError)
+    with pytest.raises(CancelledError):
+        waiting[-1].result(timeout=0)
+    gate.open()
+
+
+def test_what_is_too_large_for_a_task_is_refused_and_harms_no_other(client: Grid):
+    with client.executor() as pool:
+        other = pool.submit(pow, 2, 5)
+        with pytest.raises(ValueTooLargeError, match="put large data into a map"):
+            pool.submit(len, bytes(80 << 20))
+        error = pool.submit(bytes, 80 << 20).exception(timeout=DEADLINE_S)
+        assert isinstance(error, ValueTooLargeError)
+        assert other.result(timeout=DEADLINE_S) == 32
+        assert pool.retried_count == 0
+
+
+def test_an_executor_says_that_it_does_not_survive_a_fork(
+    client: Grid, monkeypatch: pytest.MonkeyPatch
+):
+    pool = client.executor()
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # As a forked child would see it.
+    with pytest.raises(RuntimeError, match="does not survive a fork"):
+        pool.submit(pow, 2, 2)
