@@ -94,6 +94,7 @@ def test_secret_of_the_quicker_process_counts(
 ) -> None:
     def link_too_late(draft: Path, path: Path) -> None:
         path.write_bytes(b"made by another process, quicker")
+        path.chmod(0o600)
         raise FileExistsError
 
     monkeypatch.setattr("grid.machine_secret.os.link", link_too_late)

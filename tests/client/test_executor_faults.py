@@ -34,9 +34,10 @@ def test_a_task_that_returns_in_a_forked_process_answers_once(client: Grid):
 
 def test_a_worker_s_death_is_seen_although_a_process_it_forked_lives(client: Grid, tmp_path: Path):
     gate = Gate(tmp_path)
+    path = gate.path
 
     def fork_and_die() -> None:
-        multiprocessing.get_context("fork").Process(target=pass_gate, args=(gate.path,)).start()
+        multiprocessing.get_context("fork").Process(target=pass_gate, args=(path,)).start()
         os.kill(os.getpid(), signal.SIGKILL)
 
     with client.executor() as pool:

@@ -101,6 +101,10 @@ def test_a_node_is_one_process_group(tmp_path: Path):
 
 def test_what_tasks_have_left_behind_ends_with_the_node(tmp_path: Path):
     config = write_config(tmp_path)
+
+    def start_sleeper() -> int:
+        return subprocess.Popen(["sleep", "600"]).pid
+
     with node("--config", str(config)) as started:
         started.wait_until_ready()
         with grid.connect(config=config) as client, client.executor() as pool:
@@ -110,10 +114,6 @@ def test_what_tasks_have_left_behind_ends_with_the_node(tmp_path: Path):
         assert started.end() == 0
         _, alive = psutil.wait_procs([stray], timeout=60)
         assert alive == []
-
-
-def start_sleeper() -> int:
-    return subprocess.Popen(["sleep", "600"]).pid
 
 
 @pytest.mark.parametrize("victim", ["grid-network", "grid-storage-0"])
