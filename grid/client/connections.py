@@ -54,13 +54,9 @@ class StorageConnection:
     def __init__(self, target: Target, connection: BlockingConnection) -> None:
         """Take over an authenticated connection."""
         self.target = target
+        self.is_open = True
         self._connection: BlockingConnection | None = connection
         self._lock = threading.Lock()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests can be sent."""
-        return self._connection is not None
 
     def request(self, message: StorageRequest) -> StorageReply:
         """Send one request and return its reply.
@@ -72,13 +68,12 @@ class StorageConnection:
             if connection is None:
                 raise ConnectionLostError("the connection is closed", is_sent=False)
             try:
-                connection.send_frame(encode(message))
-                reply = _decode_reply(connection.receive_frame())
+                reply = _decode_reply(connection.exchange(encode(message)))
                 if reply.request != message.request:
                     raise ProtocolError("a reply to another request has arrived")
             except BaseException as error:
                 # Also KeyboardInterrupt: an unread reply must never meet the next request.
-                self._connection = None
+                self.is_open, self._connection = False, None
                 connection.close()
                 if isinstance(error, (OSError, ProtocolError, *DECODE_ERRORS)):
                     raise ConnectionLostError(str(error), is_sent=True) from error
@@ -87,6 +82,7 @@ class StorageConnection:
 
     def close(self) -> None:
         """Close the socket; a request under way fails."""
+        self.is_open = False
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

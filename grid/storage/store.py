@@ -143,8 +143,12 @@ class Store:
         return entries
 
     def _get(self, request: Get) -> StorageReply:
-        entries = self._entries(request.map, request.partition, request.epoch)
-        value = entries.get(request.key)
+        held = self._partitions.get(request.partition)
+        if held is None or held.epoch != request.epoch:
+            self._entries(request.map, request.partition, request.epoch)  # Says why not.
+            raise AssertionError("unreachable: it was refused")
+        entries = held.maps.get(request.map)
+        value = None if entries is None else entries.get(request.key)
         return Missing(request.request) if value is None else Found(request.request, value)
 
     def _put(self, request: Put) -> StorageReply:

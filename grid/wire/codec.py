@@ -65,13 +65,13 @@ def encode_value(value: object, bytes_max: int) -> bytes:
 
 def decode_value(data: bytes) -> Any:
     """Return the value that `encode_value` was given."""
-    tag = data[:1]
-    if tag == _RAW:
+    tag = data[0] if data else None
+    if tag == _RAW[0]:
         return data[1:]
     body = memoryview(data)[1:]
-    if tag == _MSGPACK:
+    if tag == _MSGPACK[0]:
         return _decode_msgpack(body)
-    if tag == _PICKLE:
+    if tag == _PICKLE[0]:
         return load(body)
     raise SerializationError(f"a stored value starts with the unknown tag {tag!r}")
 

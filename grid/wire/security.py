@@ -2,7 +2,8 @@
 
 One secret and the cluster's name give independent keys for datagrams and for connections, so
 another name or another secret is a stranger. Nothing is encrypted: a LAN neighbour can read
-what passes, but cannot send anything that is accepted.
+what passes. It cannot make a connection or a datagram that is accepted; who can redirect
+traffic between two machines can take over a connection they have made.
 
 Primitive: keyed BLAKE2b (RFC 7693), compared in constant time.
 """

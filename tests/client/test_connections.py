@@ -49,13 +49,14 @@ def test_an_interrupted_request_never_meets_the_next_reply(
     users: Map[Any, Any], monkeypatch: pytest.MonkeyPatch
 ):
     users["a"], users["b"] = "value of a", "value of b"
-    receive = BlockingConnection.receive_frame
+    exchange = BlockingConnection.exchange
 
-    def interrupted(connection: BlockingConnection) -> bytes:
-        monkeypatch.setattr(BlockingConnection, "receive_frame", receive)
+    def interrupted(connection: BlockingConnection, body: bytes) -> bytes:
+        monkeypatch.setattr(BlockingConnection, "exchange", exchange)
+        connection.send_frame(body)
         raise KeyboardInterrupt  # Ctrl-C while the reply is on its way.
 
-    monkeypatch.setattr(BlockingConnection, "receive_frame", interrupted)
+    monkeypatch.setattr(BlockingConnection, "exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
         users["a"]
     assert users["b"] == "value of b"

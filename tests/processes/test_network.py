@@ -92,6 +92,17 @@ def test_strangers_get_nothing_and_harm_nothing(tmp_path: Path):
             assert client.map("m")["still"] == "there"
 
 
+def test_silent_connections_do_not_shut_others_out(tmp_path: Path):
+    config = write_config(tmp_path, secret=SECRET)
+    with node("--config", str(config)) as started, contextlib.ExitStack() as silent:
+        port = started.wait_until_ready()
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        with grid.connect(f"127.0.0.1:{port}", config=config) as client:
+            client.map("m")["k"] = 1
+            assert client.map("m")["k"] == 1
+
+
 def test_no_node_at_all_is_said_in_one_sentence(tmp_path: Path):
     config = write_config(tmp_path)
     status = run_grid("status", "--config", str(config))
