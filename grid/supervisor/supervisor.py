@@ -41,6 +41,10 @@ SAMPLE_INTERVAL_S = 1.0
 FAREWELL_DEADLINE_S = 5.0
 """How long the network process may take to leave the cluster."""
 
+FOLLOWER_PATIENCE_S = 1.0
+"""A storage process that has ended by itself follows the network process; if that one has not
+ended after this time, it was not so."""
+
 EXIT_DEADLINE_S = 3.0
 """How long children may take to exit once their pipes are closed; then they are killed."""
 
@@ -71,6 +75,7 @@ class Supervisor:
         self._failure: str | None = None
         self._network_has_stopped = False
         self._workers_due_s: list[float] = []
+        self._follower_end: tuple[float, Child] | None = None
 
     def run(self) -> int:
         """Run the node; return the exit code: 0 when it was asked to stop, else 1."""
@@ -103,6 +108,7 @@ class Supervisor:
         self._failure = None
         self._network_has_stopped = False
         self._workers_due_s = []
+        self._follower_end = None
         family = self._family = Family(self._settings, self._log.write_fd)
         self._selector.register(family.control, selectors.EVENT_READ, self._on_network)
         for child in family.children:
@@ -125,6 +131,11 @@ class Supervisor:
                 reap_strays({child.pid for child in self._the_family.children})
             self._start_due_workers(now_s)
             deadline_s = min([next_sample_s, *self._workers_due_s])
+            if self._follower_end is not None:
+                due_s, storage = self._follower_end
+                if now_s >= due_s:
+                    self._fail(storage)
+                deadline_s = min(deadline_s, due_s)
             self._wait(deadline_s, self._is_over)
 
     def _is_over(self) -> bool:
@@ -188,9 +199,17 @@ class Supervisor:
             now_s = time.monotonic()
             pause_s = self._worker_policy.pause_after_death_s(now_s)
             self._workers_due_s.append(now_s + (5.0 if pause_s is None else pause_s))
+        elif child in family.storages and child.exit_code == 0:
+            # Its pipe has ended, so the network process is dying: that one is the cause, and
+            # its end is about to be seen.
+            self._follower_end = (time.monotonic() + FOLLOWER_PATIENCE_S, child)
         else:
-            self._failure = child.describe_end()
-            self._observer.event("ERROR", f"{self._failure}; the node's data is gone with it")
+            self._fail(child)
+
+    def _fail(self, child: Child) -> None:
+        """The node is over because of `child`."""
+        self._failure = child.describe_end()
+        self._observer.event("ERROR", f"{self._failure}; the node's data is gone with it")
 
     def _start_due_workers(self, now_s: float) -> None:
         due = [due_s for due_s in self._workers_due_s if due_s <= now_s]
