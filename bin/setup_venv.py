@@ -134,7 +134,7 @@ def install(environment: Environment, purpose: str) -> None:
             for_what = "for the tests" if purpose == "test" else "to pyproject.toml"
             progress = f"grid: updating .venv {for_what} ..."
         elif environment.path.exists():
-            progress = "grid: .venv is unfinished or was moved, installing anew (about 20 s) ..."
+            progress = "grid: .venv is not complete, installing anew (about 20 s) ..."
         else:
             progress = "grid: first use, installing into .venv (about 20 s) ..."
         # Read first: an edit during the installation must lead to another one.
@@ -175,7 +175,8 @@ def run_logged(command: list[str], environment: Environment, lock: int) -> None:
         raise SetupError(
             "\n".join(
                 [
-                    f"installing failed; the whole story is in {environment.log}, its end is:",
+                    "installing failed (it needs PyPI or a mirror of it); the whole story is in "
+                    f"{environment.log}, its end is:",
                     *(f"  {line[:LOG_COLUMNS_SHOWN]}" for line in lines[-LOG_LINES_SHOWN:]),
                 ]
             )

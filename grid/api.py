@@ -27,6 +27,9 @@ from grid.wire.security import ClusterKeys, derive_keys
 
 CONFIG_VARIABLE = "GRID_CONFIG"
 CONFIG_NAME = "cluster.toml"
+LOCAL_CLUSTER = "local-cluster"
+"""The command by which `local_cluster` starts its launcher."""
+
 LOCAL_STOP_DEADLINE_S = 60.0
 
 
@@ -148,7 +151,7 @@ def local_cluster(
         module_paths=[path or os.getcwd() for path in sys.path],
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "grid", "local-cluster"],
+        [sys.executable, "-m", "grid", LOCAL_CLUSTER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for this program; it ends the cluster by the pipe.

@@ -117,10 +117,22 @@ def add_parser(
 ) -> argparse.ArgumentParser:
     """Declare the command's options."""
     parser = commands.add_parser("bench", help="analyse novels serially and on the cluster")
-    parser.add_argument("--books", type=_positive, default=20, help="how many (20)")
+    parser.add_argument(
+        "--books", type=_positive, default=20, metavar="N", help="how many books (20)"
+    )
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="a folder of .txt files")
-    parser.add_argument("--nodes", type=_positive, help="start a local cluster of so many nodes")
-    parser.add_argument("--repeat", type=_positive, default=1, help="pairs of runs (1); medians")
+    parser.add_argument(
+        "--nodes",
+        type=_positive,
+        help="start a local cluster of so many nodes, even if one runs (a node per core, at most 4)",
+    )
+    parser.add_argument(
+        "--repeat",
+        type=_positive,
+        default=1,
+        metavar="R",
+        help="pairs of a serial and a parallel run; figures are medians (1)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     return parser
 

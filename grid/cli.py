@@ -22,6 +22,7 @@ from grid import bench_command
 from grid import config as configuration
 from grid.api import (
     CONFIG_NAME,
+    LOCAL_CLUSTER,
     LocalReady,
     LocalRequest,
     find_config,
@@ -45,9 +46,11 @@ NODES_MAX = 64
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if list(arguments) == [LOCAL_CLUSTER]:  # For grid.local(), not for people.
+            return _local_cluster()
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
     except ConfigError as error:
         print(f"grid: {error}", file=sys.stderr)
@@ -102,9 +105,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(accept)
     accept.add_argument("--connect", metavar="HOST:PORT", help="tell this node")
     accept.set_defaults(run=_accept_loss)
-
-    local = commands.add_parser("local-cluster")  # For grid.local(): not listed, not for people.
-    local.set_defaults(run=_local_cluster)
     return parser
 
 
@@ -112,7 +112,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help=f"configuration (./{CONFIG_NAME} if there is one, else the defaults)",
+        help=f"configuration ($GRID_CONFIG, else ./{CONFIG_NAME} if there is one, else defaults)",
     )
 
 
@@ -189,8 +189,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _keygen(options: argparse.Namespace) -> int:
     path = Path(options.config) if options.config else Path(CONFIG_NAME)
+    verb = "wrote a new secret into" if path.exists() else "created"
     configuration.keygen(path, force=options.force)
-    print(f"wrote a new secret into {path}; copy this file to every machine of the cluster")
+    print(f"{verb} {path.resolve()}; copy this file to every machine of the cluster")
     return 0
 
 
@@ -217,7 +218,7 @@ class _QuietObserver:
         """Nothing to show."""
 
 
-def _local_cluster(options: argparse.Namespace) -> int:
+def _local_cluster() -> int:
     """The other half of `grid.local()`: a request on stdin, readiness on stdout."""
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=LocalRequest)
     settings = resolve_nodes(

@@ -47,7 +47,8 @@ class Address(NamedTuple):
         Raises: ValueError when the port is missing or no number in 1 .. 65535.
         """
         host, colon, port = text.rpartition(":")
-        if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+        is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65_536
+        if not (colon and host and ":" not in host and is_port):
             raise ValueError(f"{text!r} is not host:port")
         return cls(host, int(port))
 

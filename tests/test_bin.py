@@ -204,7 +204,10 @@ class TestInstaller:
     def test_failure_shows_the_end_of_the_log_and_is_repaired_by_the_next_run(self, root: Path):
         failed = run(*installer(root, "touch .venv/half_done; echo no such package; exit 1"))
         assert failed.returncode == 1
-        assert "grid: installing failed; the whole story is in" in failed.stderr
+        assert (
+            "grid: installing failed (it needs PyPI or a mirror of it); the whole story is in"
+            in failed.stderr
+        )
         assert failed.stderr.endswith("  no such package\n")
         repaired = run(*installer(root))
         assert repaired.returncode == 0

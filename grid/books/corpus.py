@@ -250,7 +250,8 @@ def _download(novel: _Novel, fetch: Fetch) -> str:
     try:
         text = fetch(address).decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
-        raise CorpusError(f"{novel.title} cannot be downloaded from {address}: {error}") from error
+        reason = getattr(error, "reason", error)  # What urllib has wrapped.
+        raise CorpusError(f"{novel.title} cannot be downloaded from {address}: {reason}") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{novel.title} from {address} is not UTF-8 text") from error
     start = _MARKER_START.search(text)

@@ -182,10 +182,11 @@ class Connections:
                 continue
             return connection
         what = "; ".join(tried) or "no node of this user runs on this machine"
-        raise ConnectError(
-            f"no node of the cluster {self.cluster!r} answers ({what}); "
-            "start one with 'grid up', or pass its address"
+        is_address = any(isinstance(gateway, Address) for gateway in self._gateways)
+        hint = (
+            "does it run there?" if is_address else "start one with 'grid up', or pass its address"
         )
+        raise ConnectError(f"no node of the cluster {self.cluster!r} answers ({what}); {hint}")
 
     def _check_cluster(self, connection: BlockingConnection) -> None:
         """Refuse a node of another cluster (behind a unix socket the name proves nothing)."""

@@ -228,8 +228,9 @@ class Operations:
         lost = self._routing.lost
         if partition_id in lost:
             raise PartitionLostError(
-                f"partition {partition_id} ({len(lost)} of {PARTITION_COUNT}) was lost with the "
-                "node that held it; accept the loss (grid accept-loss) to use it again, empty",
+                f"partition {partition_id} was lost with the node that held it ({len(lost)} of "
+                f"{PARTITION_COUNT} are lost now); 'grid accept-loss' makes them usable again, "
+                "without what they held",
                 "not_applied",
             )
         return f"partition {partition_id} has just been lost or accepted"

@@ -49,6 +49,10 @@ class Grid:
         self._executor_options = executor_options or ExecutorOptions()
         self._executors: list[GridExecutor] = []
 
+    def __repr__(self) -> str:
+        """Name the cluster."""
+        return f"<grid client of {self._connections.cluster!r}>"
+
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""

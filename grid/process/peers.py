@@ -87,7 +87,8 @@ class PeerLinks:
         except (OSError, TimeoutError, AuthenticationError, ProtocolError) as error:
             self.dropped_count += len(link.waiting)
             link.waiting.clear()
-            logger.info("no link to %s: %s", member.name, error or "it does not answer")
+            # Membership says what this means; here it is only a detail.
+            logger.debug("no link to %s: %s", member.name, error or "it does not answer")
         finally:
             link.dialling = None
 

@@ -184,7 +184,10 @@ def _shake_hands(
         raise ProtocolError(f"{where} answers {answer.verdict.name}")
     if not is_unix:
         if keys is None:
-            raise AuthenticationError(f"{where} wants the cluster's secret and none is configured")
+            raise AuthenticationError(
+                f"{where} wants the cluster's secret and none is configured: name the cluster.toml "
+                "that has it (--config, config= or $GRID_CONFIG)"
+            )
         server = Address(*sock.getpeername())
         sock.sendall(client_proof(keys, hello, answer, server))
     welcome = _receive_exactly(sock, WELCOME_BYTES, deadline_s)
