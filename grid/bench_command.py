@@ -124,7 +124,8 @@ def add_parser(
     parser.add_argument(
         "--nodes",
         type=_positive,
-        help="start a local cluster of so many nodes, even if one runs (a node per core, at most 4)",
+        metavar="N",
+        help="start a local cluster of N nodes even if one runs (a node per core, at most 4)",
     )
     parser.add_argument(
         "--repeat",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from time import perf_counter, process_time
+from time import perf_counter, process_time, thread_time
 
 import msgspec
 
@@ -56,18 +56,39 @@ class NodeShare(msgspec.Struct, frozen=True):
 class ParallelRun(msgspec.Struct, frozen=True):
     """One run on the cluster, from the first cut of a book to the finished report.
 
-    `load_s` is spent on putting parts into the map, `merge_s` on decoding and merging
-    summaries; both are part of `wall_s` and happen while workers work.
+    `load_s` is spent on putting parts into the map, `merge_cpu_s` and `merge_wall_s` on decoding
+    and merging summaries; both happen while workers work. The client has no core of its own:
+    on a full machine the wall time of merging is partly waiting while a worker has the core,
+    which costs the run nothing; its CPU time is what merging takes from the workers.
     """
 
     report: Report
     wall_s: float
     load_s: float
-    merge_s: float
+    merge_cpu_s: float
+    merge_wall_s: float
     parts: int
     worker_cpu_s: float
     tasks_retried: int
     shares: tuple[NodeShare, ...]
+
+
+class Stopwatch:
+    """Sums the CPU and wall time of this thread's ``with`` blocks."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.cpu_s = self.wall_s = 0.0
+
+    def __enter__(self) -> None:
+        """Start."""
+        self.cpu_s -= thread_time()
+        self.wall_s -= perf_counter()
+
+    def __exit__(self, *raised: object) -> None:
+        """Stop."""
+        self.cpu_s += thread_time()
+        self.wall_s += perf_counter()
 
 
 def analyse_stored_part(map_name: str, key: str) -> PartResult:
@@ -94,20 +115,19 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
     done: SimpleQueue[tuple[int, int, Future[PartResult]]] = SimpleQueue()
     builder = ReportBuilder()
     results: list[PartResult] = []
-    load_s = merge_s = 0.0
+    load_s = 0.0
+    merging = Stopwatch()
     submitted = 0
     started_s = perf_counter()
 
     def merge_next(*, wait: bool) -> bool:
         """Merge one finished part; False if none is finished and `wait` is not wanted."""
-        nonlocal merge_s
         if not wait and done.empty():
             return False
         book_index, part_index, future = done.get(timeout=RESULT_DEADLINE_S)
         result = future.result()
-        merging_s = perf_counter()
-        builder.add(book_index, part_index, Summary.decode(result.summary))
-        merge_s += perf_counter() - merging_s
+        with merging:
+            builder.add(book_index, part_index, Summary.decode(result.summary))
         results.append(result)
         on_progress(len(results), submitted)
         return True
@@ -127,15 +147,16 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
                 pass
         while len(results) < submitted:
             merge_next(wait=True)
-        finishing_s = perf_counter()
-        report = builder.finish()
+        with merging:
+            report = builder.finish()
         ended_s = perf_counter()
         retried = pool.retried_count
     return ParallelRun(
         report=report,
         wall_s=ended_s - started_s,
         load_s=load_s,
-        merge_s=merge_s + ended_s - finishing_s,
+        merge_cpu_s=merging.cpu_s,
+        merge_wall_s=merging.wall_s,
         parts=submitted,
         worker_cpu_s=sum(result.cpu_s for result in results),
         tasks_retried=retried,

@@ -56,7 +56,8 @@ def document_of(
             for share in middle.shares
         ],
         "load_s": round(statistics.median(run.load_s for run in runs), 3),
-        "merge_s": round(statistics.median(run.merge_s for run in runs), 3),
+        "merge_cpu_s": round(statistics.median(run.merge_cpu_s for run in runs), 3),
+        "merge_wall_s": round(statistics.median(run.merge_wall_s for run in runs), 3),
         "repeats": [
             {
                 "serial_s": round(repeat.serial_s, 3),
@@ -84,7 +85,7 @@ def render(corpus: Corpus, document: dict[str, Any], run: ParallelRun) -> Render
 
 def verdict(document: dict[str, Any]) -> str:
     """Return the figures in sentences."""
-    share = (document["load_s"] + document["merge_s"]) / document["parallel_s"]
+    share = (document["load_s"] + document["merge_cpu_s"]) / document["parallel_s"]
     rate = document["words"] / document["parallel_s"]
     lines = [
         f"{document['corpus']}: {document['words']:,} words on {document['nodes']} nodes, "

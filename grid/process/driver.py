@@ -178,7 +178,7 @@ class Driver:
         if key not in self._strangers and len(self._strangers) < 1000:
             self._strangers.add(key)
             logger.warning(
-                "a node at %s has the same cluster name but another secret than this one (or one has "
-                "none); it is ignored (copy cluster.toml to every machine)",
+                "a node at %s has the same cluster name but another secret than this one, or "
+                "one of them has none; it is ignored (copy cluster.toml to every machine)",
                 source.host,
             )
