@@ -44,6 +44,11 @@ GRADE_MAX = 20
 _BIGRAMS_MAX = 2_500
 _TRIGRAMS_MAX = 1_000
 
+# Up to this many the most significant of those that occur once are added: merged with other parts
+# they may still repeat, but each costs the one client what a repeated one does.
+_BIGRAMS_FILL = 1_500
+_TRIGRAMS_FILL = 500
+
 # What the summary may spend, in bytes; the rest is for everything of fixed size.
 _LEXICON_BYTES_MAX = 75_000
 _SPEAKERS_BYTES_MAX = 2_000
@@ -200,12 +205,13 @@ def analyse(part: Part) -> Summary:
         SUMMARY_BYTES_MAX - _FIXED_BYTES_MAX - _cost_bytes(kept_words) - _cost_bytes(speaking)
     )
     bigrams = _fitting(
-        _ranked(counted.bigrams, bigram_score, lexicon, _BIGRAMS_MAX),
+        _ranked(counted.bigrams, bigram_score, lexicon, _BIGRAMS_MAX, _BIGRAMS_FILL),
         int(room_bytes * _BIGRAMS_SHARE),
     )
     room_bytes -= _cost_bytes(bigrams)
     trigrams = _fitting(
-        _ranked(counted.trigrams, trigram_score, lexicon, _TRIGRAMS_MAX), room_bytes
+        _ranked(counted.trigrams, trigram_score, lexicon, _TRIGRAMS_MAX, _TRIGRAMS_FILL),
+        room_bytes,
     )
     window_types, windows = moving_distinct_words(words)
     matched, match_places = match_lengths(words)
@@ -256,8 +262,12 @@ def _ranked(
     score: Callable[..., int],
     lexicon: Counter[str],
     count_max: int,
+    fill_max: int,
 ) -> list[tuple[str, int]]:
-    """Return the n-grams worth sending: repeated ones first, then by falling significance."""
+    """Return the n-grams worth sending, by falling significance.
+
+    Those that repeat, `count_max` at most; then, up to `fill_max` in all, those that do not.
+    """
     total = lexicon.total()
     count_of = lexicon.get
     kept: list[tuple[str, int]] = []
@@ -268,7 +278,8 @@ def _ranked(
             for ngram, count in ngrams.items()
             if (count > 1) == repeated
         )
-        best = nsmallest(count_max - len(kept), candidates) if len(kept) < count_max else []
+        room = (count_max if repeated else fill_max) - len(kept)
+        best = nsmallest(room, candidates) if room > 0 else []
         kept += [(text, count) for _, text, count in best]
     return kept
 
