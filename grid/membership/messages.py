@@ -1,8 +1,7 @@
 """What members say to each other by datagram. Layout only; the protocol is in ``swim.py``.
 
 Sizes: a `MemberRecord` is about 60 bytes on the wire; `UPDATES_BYTES_MAX` keeps every
-datagram under 1,200 bytes with its envelope (one byte budget, see DESIGN of the envelope in
-``wire/datagram.py``).
+datagram under 1,200 bytes with its envelope (``wire/datagram.py``).
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+KILL_DEADLINE_S = 3.0
+"""A killed process that has not ended by then hangs in the kernel; the node ends without it."""
+
 
 def adopt_strays() -> None:
     """Become the parent of whatever children leave behind."""
@@ -38,7 +41,6 @@ def kill_strays() -> int:
     for stray in strays:
         with contextlib.suppress(psutil.NoSuchProcess):
             stray.kill()
-    for stray in strays:
-        with contextlib.suppress(ChildProcessError, psutil.NoSuchProcess):
-            os.waitpid(stray.pid, 0)  # Grandchildren become children when their parent ends.
+    # Grandchildren become children when their parent ends, so this reaps them as well.
+    psutil.wait_procs(strays, timeout=KILL_DEADLINE_S)
     return len(strays)
