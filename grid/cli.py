@@ -36,9 +36,10 @@ from grid.console.terminal import open_console
 from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
-from grid.supervisor.resolve import LOOPBACK, resolve_nodes
+from grid.supervisor.resolve import resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
+from grid.transport.interfaces import usable_interfaces
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
 
 NODES_MAX = 64
@@ -144,10 +145,9 @@ def _up(options: argparse.Namespace) -> int:
                 "INFO",
                 "no secret configured: serving this machine only ('grid keygen' makes one)",
             )
-        elif settings[0].advertise == LOOPBACK:
+        elif not settings[0].advertise and _has_only_loopback():
             observer.event(
-                "WARNING",
-                "no network interface is up: serving this machine only; start again with a network",
+                "WARNING", "no network interface is up: serving this machine only until one is"
             )
         if options.nodes == 1:
             _lead_own_group()
@@ -155,6 +155,10 @@ def _up(options: argparse.Namespace) -> int:
         return Launcher(settings, observer).run()
     finally:
         console.stop()
+
+
+def _has_only_loopback() -> bool:
+    return all(interface.is_loopback for interface in usable_interfaces())
 
 
 def _lead_own_group() -> None:

@@ -82,12 +82,12 @@ class TestDefaults:
 
 class TestParse:
     def test_given_keys_replace_defaults(self):
-        text = '[node]\nport = 0\n[discovery]\nseeds = ["db:7701"]\n[membership]\nsuspicion_s = 5\n'
+        text = '[node]\nport = 0\n[discovery]\nseeds = ["db:7701"]\n[membership]\nsuspicion_max_s = 5\n'
         config = parse(text, "cluster.toml")
         assert config.node.port == 0
         assert config.discovery.seeds == ("db:7701",)
-        assert config.membership.suspicion_s == 5.0
-        assert isinstance(config.membership.suspicion_s, float)
+        assert config.membership.suspicion_max_s == 5.0
+        assert isinstance(config.membership.suspicion_max_s, float)
         assert config.storage == Config().storage
 
     def test_unknown_key_is_named_with_its_near_miss(self):
@@ -128,9 +128,9 @@ class TestParse:
             ('[node]\nport = "7701"', 'port = "7701": must be a whole number'),
             ("[node]\nport = 2020-01-01", "port = 2020-01-01: must be a whole number"),
             ("[node.port]\nx = 1", "port = {...}: must be a whole number"),
-            ("[membership]\nsuspicion_s = inf", "suspicion_s = inf: must be a number from"),
-            ("[membership]\nsuspicion_s = nan", "suspicion_s = nan: must be a number from"),
-            ("[membership]\nsuspicion_s = 0.1", "a number from 0.5 to 600 seconds"),
+            ("[membership]\nsuspicion_max_s = inf", "suspicion_max_s = inf: must be a number from"),
+            ("[membership]\nsuspicion_max_s = nan", "suspicion_max_s = nan: must be a number from"),
+            ("[membership]\nsuspicion_max_s = 0.1", "a number from 0.5 to 600 seconds"),
             ("[discovery]\nmulticast = 1", "multicast = 1: must be true or false"),
             ('[discovery]\nseeds = "db:1"', 'seeds = "db:1": must be a list'),
             ('[discovery]\nseeds = ["db"]', '; "db" is not'),

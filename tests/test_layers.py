@@ -22,9 +22,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"replication", "executor"}),  # cores that build on one or two of those
     frozenset({"wire"}),  # bytes to messages; may know every core's messages
     frozenset({"transport"}),  # moves frames it does not understand
+    frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
+    frozenset({"remembered_peers"}),  # who was met before; beside the machine's secret
     frozenset({"client"}),
     frozenset({"process"}),  # shells: one main per operating-system process
-    frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
     frozenset({"config"}),  # the options of everything above, from one file
     frozenset({"supervisor"}),  # runs a node, whoever watches
     frozenset({"console"}),  # one who watches
@@ -49,6 +50,7 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "client": BASE | {"partition", "storage", "executor", "wire", "transport"},
     "secret_file": frozenset({"errors"}),
     "machine_secret": frozenset({"errors"}),
+    "remembered_peers": frozenset({"types", "machine_secret"}),
 }
 
 CORES = frozenset({"membership", "partition", "storage", "replication", "executor"})

@@ -20,7 +20,7 @@ from grid.client.routing import Place, Target
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
 from grid.storage.messages import StorageReply, StorageRequest
 from grid.transport.blocking import BlockingConnection, connect
-from grid.transport.multicast import usable_interface_addresses
+from grid.transport.interfaces import usable_interface_addresses
 from grid.transport.unix import local_node_ports
 from grid.types import Address
 from grid.wire.catalog import (

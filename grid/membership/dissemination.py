@@ -1,17 +1,19 @@
 """Which updates ride on the next datagram (SWIM section 4.1).
 
 Each update is sent at most ``3 * ceil(ln(n + 1))`` times; those sent fewest times go first;
-one byte budget bounds what a datagram carries. A newer update about a member replaces the
-older one, so the queue never holds more entries than there are members.
+one byte budget bounds what a datagram carries. News about a member replaces the older news,
+except that suspicions by different accusers travel side by side: they confirm each other.
+So the queue holds at most a handful of entries per member.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import msgspec
 
-from grid.membership.messages import UPDATES_BYTES_MAX, MemberRecord
+from grid.membership.messages import UPDATES_BYTES_MAX, MemberRecord, MemberState
 from grid.types import NodeId
 
 _encoder = msgspec.msgpack.Encoder()
@@ -22,18 +24,11 @@ def record_bytes(record: MemberRecord) -> int:
     return len(_encoder.encode(record))
 
 
-def chunks(records: list[MemberRecord]) -> list[list[MemberRecord]]:
-    """Cut a member list into slices that each fit one datagram; at least one, maybe empty."""
-    slices: list[list[MemberRecord]] = [[]]
-    room = UPDATES_BYTES_MAX
-    for record in records:
-        size = record_bytes(record)
-        if size > room and slices[-1]:
-            slices.append([])
-            room = UPDATES_BYTES_MAX
-        slices[-1].append(record)
-        room -= size
-    return slices
+@dataclass(slots=True)
+class _Update:
+    record: MemberRecord
+    size_bytes: int
+    sent_count: int = 0
 
 
 class Dissemination:
@@ -41,25 +36,64 @@ class Dissemination:
 
     def __init__(self) -> None:
         """Start with nothing to tell."""
-        self._sent_counts: dict[NodeId, tuple[MemberRecord, int]] = {}
+        self._updates: dict[tuple[NodeId, bytes], _Update] = {}
+        self._accusers: dict[NodeId, set[bytes]] = {}
+
+    def __len__(self) -> int:
+        """Return how many updates wait."""
+        return len(self._updates)
 
     def add(self, record: MemberRecord) -> None:
-        """Tell `record` from now on instead of anything older about that member."""
-        self._sent_counts[record.node_id] = (record, 0)
+        """Tell `record` from now on instead of anything older about that member.
 
-    def take(self, member_count: int) -> list[MemberRecord]:
-        """Return the updates for one datagram and count them as sent once more."""
+        A record too large for any datagram is not queued: it spreads by push/pull alone.
+        """
+        is_suspicion = record.state is MemberState.SUSPECT
+        if not is_suspicion:
+            self._drop(record.node_id)
+        size = record_bytes(record)
+        if size > UPDATES_BYTES_MAX:
+            return
+        accuser = record.accuser if is_suspicion else b""
+        if is_suspicion:
+            # What was said before of its being alive is void.
+            self._updates.pop((record.node_id, b""), None)
+            self._accusers.setdefault(record.node_id, set()).add(accuser)
+        self._updates[record.node_id, accuser] = _Update(record, size)
+
+    def take(self, member_count: int, first: MemberRecord | None = None) -> list[MemberRecord]:
+        """Return the updates for one datagram and count them as sent once more.
+
+        `first` goes in any case, outside the count: what the receiver must hear of itself.
+        """
+        chosen = [] if first is None else [first]
+        if not self._updates:
+            return chosen
         limit = 3 * math.ceil(math.log(member_count + 1))
-        room = UPDATES_BYTES_MAX
-        chosen: list[MemberRecord] = []
-        for record, sent_count in sorted(self._sent_counts.values(), key=lambda pair: pair[1]):
-            size = record_bytes(record)
-            if size > room:
+        room = UPDATES_BYTES_MAX - (0 if first is None else record_bytes(first))
+        waiting = list(self._updates.items())
+        if len(waiting) > 1:
+            waiting.sort(key=lambda item: item[1].sent_count)
+        for key, update in waiting:
+            if update.size_bytes > room:
                 continue
-            room -= size
-            chosen.append(record)
-            if sent_count + 1 >= limit:
-                del self._sent_counts[record.node_id]
-            else:
-                self._sent_counts[record.node_id] = (record, sent_count + 1)
+            room -= update.size_bytes
+            chosen.append(update.record)
+            update.sent_count += 1
+            if update.sent_count >= limit:
+                self._forget(key)
         return chosen
+
+    def _drop(self, node_id: NodeId) -> None:
+        self._updates.pop((node_id, b""), None)
+        for accuser in self._accusers.pop(node_id, ()):
+            self._updates.pop((node_id, accuser), None)
+
+    def _forget(self, key: tuple[NodeId, bytes]) -> None:
+        del self._updates[key]
+        node_id, accuser = key
+        accusers = self._accusers.get(node_id)
+        if accusers is not None:
+            accusers.discard(accuser)
+            if not accusers:
+                del self._accusers[node_id]

@@ -1,6 +1,7 @@
-"""What members say to each other by datagram. Layout only; the protocol is in ``swim.py``.
+"""What members say to each other. Layout only; the protocol is in ``swim.py``.
 
-Sizes: a `MemberRecord` is about 60 bytes on the wire; `UPDATES_BYTES_MAX` keeps every
+By datagram: everything but `PushPull`, which is exchanged over an authenticated connection of
+its own. Sizes: a `MemberRecord` is 60 to 120 bytes on the wire; `UPDATES_BYTES_MAX` keeps every
 datagram under 1,200 bytes with its envelope (``wire/datagram.py``).
 """
 
@@ -14,6 +15,9 @@ from grid.types import Address, NodeId
 
 UPDATES_BYTES_MAX = 900
 """Budget for the piggybacked records of one datagram, out of 1,200."""
+
+HOSTS_MAX = 4
+"""Addresses a node tells of itself: one for each LAN it stands in."""
 
 
 class MemberState(IntEnum):
@@ -31,22 +35,32 @@ class MemberState(IntEnum):
 
 
 class MemberRecord(msgspec.Struct, array_like=True, frozen=True):
-    """One claim about one member; which claim wins is decided in ``members.py``."""
+    """One claim about one member; which claim wins is decided in ``members.py``.
+
+    `hosts`: its addresses, the one to use first. `accuser`: in a suspicion, the boot id of the
+    member whose own probe failed, so that independent suspicions can be counted.
+    """
 
     id: bytes
     name: str
-    host: str
+    hosts: tuple[str, ...]
     port: int
     pid: int
     storage_processes: int
     workers: int
     incarnation: int
     state: MemberState
+    accuser: bytes = b""
 
     @property
     def node_id(self) -> NodeId:
         """The boot id, typed."""
         return NodeId(self.id)
+
+    @property
+    def host(self) -> str:
+        """The address to use."""
+        return self.hosts[0] if self.hosts else ""
 
     @property
     def address(self) -> Address:
@@ -70,25 +84,67 @@ class Ack(msgspec.Struct, array_like=True, frozen=True, tag=2):
     updates: list[MemberRecord]
 
 
-class Sync(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """A slice of my member list; the first contact, and the periodic repair.
+class PingReq(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Ping `subject` for me; answered by `RelayedAck`, or by `Nack` after `patience_ms`."""
 
-    `nonce`, if not 0, asks for the receiver's list; the answer carries it as `echo`, which
-    proves that it is no recording. A list longer than one datagram is sent as several (the
-    last one asks); records merge one by one, so order and loss do not matter.
-    """
-
-    nonce: int
-    echo: int
+    probe: int
+    subject: bytes
+    patience_ms: int
     report: bytes
     updates: list[MemberRecord]
 
 
-class Beacon(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Multicast: I exist. Whoever does not know me answers with `Sync`."""
+class RelayedAck(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """The subject of your `PingReq` has answered me."""
+
+    probe: int
+    report: bytes
+    updates: list[MemberRecord]
+
+
+class Nack(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """I have heard you, but the subject is silent (Lifeguard section IV-A)."""
+
+    probe: int
+
+
+class Gossip(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """News that shall not wait for the next ping: a leave, a proven death."""
+
+    report: bytes
+    updates: list[MemberRecord]
+
+
+class ProcessEnded(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """I have all three signs that the process of `subject` has ended (``process_death.py``)."""
+
+    subject: bytes
+
+
+class Dispute(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """I hold you, this boot id, for dead; `standing` decides if you hold me for dead as well."""
+
+    standing: bytes
+    subject: bytes
+
+
+class Beacon(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """Multicast: I exist, in a cluster of `member_count`. A stranger is asked for its list."""
 
     sender: MemberRecord
+    member_count: int
     report: bytes
 
 
-MembershipMessage = Ping | Ack | Sync | Beacon
+class PushPull(msgspec.Struct, array_like=True, frozen=True, tag=64):
+    """My member list, for yours: the first contact, and the periodic repair."""
+
+    standing: bytes
+    report: bytes
+    records: list[MemberRecord]
+
+
+MembershipMessage = (
+    Ping | Ack | PingReq | RelayedAck | Nack | Gossip | ProcessEnded | Dispute | Beacon
+)
+"""What a datagram may carry."""

@@ -33,27 +33,75 @@ class MembershipOptions:
     )
     probe_deadline_s: float = option(
         2.0,
-        help="""How long a probed node may stay silent before it is suspected. It should be
-            several periods, so that one lost datagram or a short stall accuses nobody.""",
+        help="""How long a probed node may stay silent in all before it is suspected: to a direct
+            ping, to the pings of others on request, and to a new connection. It should be several
+            periods, so that lost datagrams or a short stall accuse nobody.""",
         unit="seconds",
         low=0.1,
         high=120.0,
     )
-    suspicion_s: float = option(
+    ping_req_members: int = option(
+        3,
+        help="""How many other members are asked to ping a node that did not answer directly. More
+            make a wrong accusation rarer where datagrams are lost, for a few more datagrams.""",
+        low=0,
+        high=16,
+    )
+    suspicion_max_s: float = option(
         10.0,
-        help="""How long a suspected node has to object before it is declared dead and its
-            partitions move. Longer forgives a machine that stalls; shorter replaces a dead one
-            sooner.""",
+        help="""How long a suspected node has to object before it is declared dead, as long as
+            nobody confirms the suspicion. Longer forgives a machine that stalls.""",
         unit="seconds",
         low=0.5,
         high=600.0,
     )
-    sync_period_s: float = option(
+    suspicion_min_s: float = option(
+        3.0,
+        help="""What the suspicion time shrinks to once several nodes have found the suspect silent
+            independently. Shorter replaces a dead machine sooner; it should stay above the stalls
+            that a healthy machine can have.""",
+        unit="seconds",
+        low=0.1,
+        high=600.0,
+    )
+    process_death_wait_s: float = option(
+        0.3,
+        help="""When the connection to a node breaks and a new one is refused, its process has
+            probably ended; this is how long it may still answer a datagram to prove otherwise.""",
+        unit="seconds",
+        low=0.05,
+        high=10.0,
+    )
+    late_s: float = option(
+        0.25,
+        help="""If this node's own event loop wakes later than this, it trusts its judgement of
+            others less: it probes more slowly and waits longer.""",
+        unit="seconds",
+        low=0.01,
+        high=10.0,
+    )
+    stall_s: float = option(
+        1.0,
+        help="""If the loop wakes later than this, the node was paused: it blames nobody for the
+            time in between and gives every suspect its full time anew.""",
+        unit="seconds",
+        low=0.1,
+        high=60.0,
+    )
+    exchange_period_s: float = option(
         30.0,
         help="""How often a node compares its whole member list with that of another one, which
-            repairs what lost datagrams left different.""",
+            repairs what lost datagrams left different. Above 32 nodes it is stretched.""",
         unit="seconds",
         low=1.0,
+        high=3600.0,
+    )
+    gone_contact_period_s: float = option(
+        5.0,
+        help="""How often a node calls one of the recently dead. It bounds how long the parts of a
+            cluster that was cut in two stay apart where multicast does not help.""",
+        unit="seconds",
+        low=0.5,
         high=3600.0,
     )
 
@@ -89,7 +137,8 @@ class DiscoveryOptions:
     beacon_period_s: float = option(
         5.0,
         help="""How often a running node announces itself, after the quick beacons of its first
-            second. It bounds how long two parts of a cluster that were cut off stay apart.""",
+            second; above 8 nodes each does so more seldom. It bounds how long two parts of a
+            cluster that were cut off stay apart.""",
         unit="seconds",
         low=0.5,
         high=300.0,

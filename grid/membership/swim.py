@@ -1,65 +1,79 @@
-"""Who is in the cluster: the SWIM automaton (Das, Gupta, Motivala, DSN 2002).
+"""Is everybody still there: the SWIM automaton with Lifeguard's extensions.
 
-Responsible for: probing members round-robin, suspecting the silent, declaring them dead,
-refuting suspicion of oneself, spreading what is learned on the probes themselves.
+Sources: Das, Gupta, Motivala, "SWIM", DSN 2002; Dadgar, Phillips, Currey, "Lifeguard", 2017.
 
-Not responsible for: finding the first contact (``discovery.py``), what a death means for
-data (``partition/``), sockets and clocks (``process/driver.py``).
+Responsible for: probing members round-robin, asking others to probe, accusing the silent,
+collecting proof of process death, noticing when this node itself is the sick one.
 
-Theory of operation. Every protocol period one member is pinged; if no ack comes within the
-probe deadline it is suspected, and unless it refutes within the suspicion time it is dead,
-for ever, for that boot id. Probes overlap: a period is shorter than a deadline.
+Not responsible for: what is believed and told (``beliefs.py``), whole lists and splits
+(``repair.py``), finding the first contact (``discovery.py``), what a death means for data
+(``partition/``), sockets and clocks (``process/driver.py``).
+
+Theory of operation. Every protocol period one member is pinged. Without an ack within the
+direct wait, three others are asked to ping it and a connection to it is tried; without any
+answer by the probe's deadline it is suspected, and unless it refutes in time it is dead, for
+ever, for that boot id. Probes overlap: a period is shorter than a deadline.
+
+Stalls. When this node was paused, unread answers wait in its sockets while its timers are
+all due. The driver reads the sockets first and then calls `woke_late`; every open probe is
+void then, every suspicion starts its time anew: a sleeper blames nobody.
 
 Replay. A datagram of a boot id that is not a living member may be a recording from before
-this node's start, when it knew nothing of that sender's counters. Nothing in it is believed;
-the sender is asked for its list with a fresh nonce, and the answer that echoes it counts. In
-the same way only an ack of an outstanding probe proves who answers at an address now.
-
-Departures and omissions. First stage: direct probes only, a fixed suspicion time, member
-lists exchanged as several datagrams. Indirect probes, the TCP ping, Lifeguard and push/pull
-over TCP join here.
+this node's start, when it knew nothing of that sender's counters: nothing in it is believed.
+Strangers become members by an exchange over an authenticated connection only.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from random import Random
 
-import msgspec
-
-from grid.membership.dissemination import Dissemination, chunks
+from grid.membership.beliefs import Beliefs, Clock
 from grid.membership.effects import (
-    MemberChanged,
+    KeepConnections,
     MembershipEffect,
-    ReportReceived,
-    SelfDeclaredDead,
     SendDatagram,
+    StreamAnswer,
+    StreamPing,
 )
-from grid.membership.members import MemberList
+from grid.membership.local_health import LocalHealth
 from grid.membership.messages import (
     Ack,
-    Beacon,
+    Gossip,
     MemberRecord,
-    MembershipMessage,
     MemberState,
+    Nack,
     Ping,
-    Sync,
+    PingReq,
+    ProcessEnded,
+    RelayedAck,
 )
 from grid.membership.options import MembershipOptions
-from grid.types import INFO, WARNING, Address, LogLine, NodeId, SetTimer, short
+from grid.membership.probing import Prober, Relay
+from grid.membership.process_death import ProcessDeaths, watched_by
+from grid.types import WARNING, Address, LogLine, NodeId, SetTimer
 
 PERIOD_TIMER = "swim-period"
-SYNC_TIMER = "swim-sync"
+DIRECT_TIMER = "swim-direct"
+END_TIMER = "swim-end"
+RELAY_TIMER = "swim-relay"
+SILENCE_TIMER = "swim-silence"
 
-NONCES_MAX = 256
-"""Questions to strangers that may still be answered."""
+NACK_SHARE = 0.8
+"""A helper says no at this share of the asker's patience (Lifeguard section IV-A)."""
 
-Timer = str | tuple[str, int] | tuple[str, NodeId, int]
+STREAM_ONLY_WARNING = 5
+"""Probes in a row that only TCP could answer before a person is told of it."""
+
+STREAM_ONLY_MAX = 256
+"""Members such probes are counted of."""
+
+TOLD_DIRECTLY_MAX = 64
+"""A proven death is told to each member directly in clusters up to this size."""
 
 
 class Swim:
-    """One node's membership automaton.
+    """One node's failure detector.
 
     Every method returns the effects to perform; nothing else happens outside. `report` is
     called for the opaque bytes that ride on each message (load, table stamp).
@@ -67,271 +81,275 @@ class Swim:
 
     def __init__(
         self,
-        own: MemberRecord,
+        beliefs: Beliefs,
         options: MembershipOptions,
         random: Random,
+        clock: Clock,
+        health: LocalHealth,
         report: Callable[[], bytes],
+        exchange: Callable[[Address], list[MembershipEffect]],
     ) -> None:
-        """Start as a list of one; `start` begins the periods."""
-        self.own = own
-        self.members = MemberList(own)
+        """Keep the parts; `start` begins the periods. `exchange` swaps member lists."""
+        self._beliefs = beliefs
+        self._members = beliefs.members
         self._options = options
         self._random = random
+        self._clock = clock
+        self._health = health
         self._report = report
-        self._dissemination = Dissemination()
-        # Unpredictable, so that no recorded ack fits a probe of this run.
-        self._probe_number = random.getrandbits(48)
-        self._nonces: deque[int] = deque(maxlen=NONCES_MAX)
-        self._probe_targets: list[NodeId] = []
-        self._outstanding: dict[int, NodeId] = {}
-
-    # -- inputs ---------------------------------------------------------------------------
+        self._exchange = exchange
+        self._prober = Prober(random)
+        self._deaths = ProcessDeaths()
+        self._watched: tuple[MemberRecord, ...] = ()
+        self._stream_only: dict[NodeId, int] = {}
 
     def start(self) -> list[MembershipEffect]:
         """Begin the protocol periods, at a random phase so that nodes do not march in step."""
-        period_s = self._options.protocol_period_s
+        return [SetTimer(PERIOD_TIMER, self._random.uniform(0, self._options.protocol_period_s))]
+
+    # -- messages -------------------------------------------------------------------------
+
+    def handle_ping(self, sender: MemberRecord, source: Address, ping: Ping) -> SendDatagram:
+        """Answer; a suspect hears what is said of it, so that it can refute."""
+        about = sender if sender.state is MemberState.SUSPECT else None
+        return SendDatagram(source, Ack(ping.probe, self._report(), self._updates(about)))
+
+    def handle_ack(self, sender_id: NodeId, probe: int) -> list[MembershipEffect]:
+        """A ping is answered: an own one, one for somebody else, or one that asks for death."""
+        if self._prober.answered(probe, sender_id, self._clock()):
+            self._health.improve()
+            self._stream_only.pop(sender_id, None)
+            self._deaths.drop(sender_id)
+            return self._beliefs.bury_predecessors(sender_id)
+        relay = self._prober.relay_answered(probe, sender_id)
+        if relay is not None:
+            answer = RelayedAck(relay.asker_probe, self._report(), self._updates())
+            return [SendDatagram(relay.asker_address, answer)]
+        if self._deaths.subject_of(probe) == sender_id:
+            self._deaths.drop(sender_id)
+        return []
+
+    def handle_ping_req(
+        self, sender_id: NodeId, source: Address, request: PingReq
+    ) -> list[MembershipEffect]:
+        """Ping the subject for a member that had no answer."""
+        subject = self._members.get_living(NodeId(request.subject))
+        if subject is None:
+            return [SendDatagram(source, Nack(request.probe))]
+        relay = Relay(subject.node_id, sender_id, source, request.probe)
+        number = self._prober.relay(relay)
+        patience_s = min(request.patience_ms / 1000, self._options.probe_deadline_s)
         return [
-            SetTimer(PERIOD_TIMER, self._random.uniform(0, period_s)),
-            SetTimer(SYNC_TIMER, self._random.uniform(0.5, 1) * self._options.sync_period_s),
+            SendDatagram(subject.address, self._ping(number, subject)),
+            SetTimer((RELAY_TIMER, number), NACK_SHARE * patience_s),
         ]
 
-    def contact(self, address: Address) -> list[MembershipEffect]:
-        """Exchange member lists with whoever answers at `address`."""
-        return self._sync(address, ask=True)
+    def handle_relayed_ack(self, helper_id: NodeId, probe: int) -> list[MembershipEffect]:
+        """A helper has reached the target."""
+        if self._prober.answered_through(probe, helper_id) is not None:
+            self._health.improve()
+        return []
 
-    def leave(self) -> list[MembershipEffect]:
-        """Say goodbye: everybody living hears it directly."""
-        self._change_own(state=MemberState.LEFT)
-        farewell = Sync(0, 0, self._report(), [self.own])
-        return [SendDatagram(peer.address, farewell) for peer in self._living_others()]
+    def handle_nack(self, helper_id: NodeId, probe: int) -> None:
+        """A helper lives, at least."""
+        self._prober.helper_heard(probe, helper_id)
 
-    def handle_message(
-        self, sender_id: NodeId, source: Address, message: MembershipMessage
+    def handle_process_ended(
+        self, witness_id: NodeId, message: ProcessEnded
     ) -> list[MembershipEffect]:
-        """Handle an authenticated datagram that `sender_id` sent from `source`."""
-        if sender_id == self.own.node_id:
+        """Another member has proof of a process death."""
+        subject = self._members.get_living(NodeId(message.subject))
+        if subject is None or subject.id == self._beliefs.own.id:
             return []
-        effects: list[MembershipEffect] = []
-        is_known = self._is_living(sender_id)
-        match message:
-            case Beacon(sender=record):
-                if record.node_id != sender_id:
-                    return []
-                if not is_known:
-                    return self._sync(record.address, ask=True)
-            case Ping(probe=probe, updates=updates):
-                effects += self._learn_all(updates if is_known else [])
-                effects += self._answer_ping(sender_id, source, probe)
-            case Ack(probe=probe, updates=updates):
-                effects += self._learn_all(updates if is_known else [])
-                if self._outstanding.get(probe) == sender_id:
-                    del self._outstanding[probe]
-                    effects += self._bury_predecessors(sender_id)
-            case Sync(nonce=nonce, echo=echo, updates=updates):
-                effects += self._learn_all(updates if is_known or echo in self._nonces else [])
-                if nonce:
-                    # A stranger is asked in return: what it says counts once it echoes.
-                    effects += self._sync(source, echo=nonce, ask=not is_known)
-        sender = self.members.get(sender_id)
-        if sender is not None and not sender.state.is_gone:
-            effects.append(ReportReceived(sender, message.report))
+        if self._deaths.testify(subject.node_id, witness_id, self._members.living_count):
+            return self._process_is_dead(subject.node_id)
+        return []
+
+    # -- connections ----------------------------------------------------------------------
+
+    def connection_ended(self, node_id: NodeId) -> list[MembershipEffect]:
+        """A kept connection ended by EOF or RST: the first sign; look for the other two."""
+        subject = self._members.get_living(node_id)
+        number = self._prober.next_number()
+        if subject is None or not self._deaths.open(node_id, number):
+            return []
+        wait_s = self._options.process_death_wait_s
+        return [
+            SendDatagram(subject.address, self._ping(number, subject)),
+            StreamPing(number, node_id, subject.address, wait_s),
+            SetTimer((SILENCE_TIMER, node_id), wait_s),
+        ]
+
+    def stream_ping_ended(self, number: int, answer: StreamAnswer) -> list[MembershipEffect]:
+        """An attempt to connect is over: a probe's last resort, or the second sign."""
+        probe = self._prober.get(number)
+        node_id = probe.target_id if probe is not None else self._deaths.subject_of(number)
+        if node_id is None:
+            return []
+        match answer:
+            case StreamAnswer.ANOTHER_NODE:
+                self._prober.close(number)
+                return self._process_is_dead(node_id)
+            case StreamAnswer.ANSWERED:
+                self._deaths.drop(node_id)
+                if probe is not None:
+                    probe.is_answered_by_stream = True
+            case StreamAnswer.REFUSED if self._deaths.refused(node_id):
+                return self._bear_witness(node_id)
+        return []
+
+    def _answered_by_stream_only(self, target_id: NodeId) -> list[MembershipEffect]:
+        """The target lives but no datagram comes through (memberlist's TCP fallback).
+
+        So no gossip comes through either: the lists are exchanged over TCP instead.
+        """
+        target = self._members.get_living(target_id)
+        if target is None:
+            return []
+        count = self._stream_only.pop(target_id, 0) + 1
+        self._stream_only[target_id] = count
+        if len(self._stream_only) > STREAM_ONLY_MAX:
+            del self._stream_only[next(iter(self._stream_only))]
+        effects = self._exchange(target.address)
+        if count == STREAM_ONLY_WARNING:
+            text = (
+                f"{target.name} ({target.address}) answers on TCP but not on UDP: "
+                f"let UDP port {target.port} pass the firewalls between the machines"
+            )
+            effects.append(LogLine(WARNING, text))
         return effects
 
-    def handle_timer(self, timer: Timer) -> list[MembershipEffect]:
+    # -- timers ---------------------------------------------------------------------------
+
+    def handle_timer(self, timer: object) -> list[MembershipEffect]:
         """Handle a timer this core has set."""
         match timer:
             case "swim-period":
-                return [
-                    SetTimer(PERIOD_TIMER, self._options.protocol_period_s),
-                    *self._probe_next(),
-                ]
-            case "swim-sync":
-                effects: list[MembershipEffect] = [
-                    SetTimer(SYNC_TIMER, self._options.sync_period_s)
-                ]
-                others = self._living_others()
-                if others:
-                    partner = self._random.choice(others)
-                    effects += self._sync(partner.address, ask=True)
-                return effects
-            case ("probe", int(probe)):
-                return self._probe_failed(probe)
-            case ("suspicion", bytes(node_id), int(incarnation)):
-                return self._suspicion_expired(NodeId(node_id), incarnation)
+                period_s = self._options.protocol_period_s * self._health.multiplier
+                return [SetTimer(PERIOD_TIMER, period_s), *self._watch(), *self._probe_next()]
+            case ("swim-direct", int(number)):
+                return self._direct_wait_over(number)
+            case ("swim-end", int(number)):
+                return self._probe_over(number)
+            case ("swim-relay", int(number)):
+                relay = self._prober.relay_expired(number)
+                if relay is None:
+                    return []
+                return [SendDatagram(relay.asker_address, Nack(relay.asker_probe))]
+            case ("swim-silence", bytes(node_id)):
+                is_complete = self._deaths.silence_over(NodeId(node_id))
+                return self._bear_witness(NodeId(node_id)) if is_complete else []
             case _:
                 raise AssertionError(f"unknown timer {timer!r}")
+
+    def woke_late(self, lateness_s: float) -> list[MembershipEffect]:
+        """The loop ran its timers late by `lateness_s`; what was readable has been read."""
+        if lateness_s < self._options.late_s:
+            return []
+        self._health.worsen()
+        if lateness_s < self._options.stall_s:
+            return []
+        self._prober.void()
+        self._deaths.void()
+        return self._beliefs.restart_suspicions()
 
     # -- probing --------------------------------------------------------------------------
 
     def _probe_next(self) -> list[MembershipEffect]:
-        target = self._next_target()
+        if self._beliefs.arrivals:
+            self._prober.add_newcomers(self._beliefs.arrivals)
+            self._beliefs.arrivals.clear()
+        target = self._prober.next_target(self._members, self._beliefs.own.node_id)
         if target is None:
             return []
-        self._probe_number += 1
-        self._outstanding[self._probe_number] = target.node_id
-        # A suspect hears what is said of it, so that it can refute (Lifeguard's buddy system);
-        # whoever was told by others only may never hear, once the retransmits are used up.
-        is_suspect = target.state is MemberState.SUSPECT
-        updates = [target] if is_suspect else self._take_updates()
-        ping = Ping(self._probe_number, self._report(), updates)
+        now_s = self._clock()
+        deadline_s = self._options.probe_deadline_s * self._health.multiplier
+        probe = self._prober.begin(target.node_id, now_s, now_s + deadline_s)
+        wait_s = min(self._prober.direct_wait_s * self._health.multiplier, deadline_s / 2)
         return [
-            SendDatagram(target.address, ping),
-            SetTimer(("probe", self._probe_number), self._options.probe_deadline_s),
+            SendDatagram(target.address, self._ping(probe.number, target)),
+            SetTimer((DIRECT_TIMER, probe.number), wait_s),
         ]
 
-    def _next_target(self) -> MemberRecord | None:
-        """Round-robin over a shuffled list (section 4.3): every member once a pass."""
-        for _ in range(2):
-            while self._probe_targets:
-                record = self.members.get(self._probe_targets.pop())
-                if record is not None and not record.state.is_gone:
-                    return record
-            self._probe_targets = [record.node_id for record in self._living_others()]
-            self._random.shuffle(self._probe_targets)
-        return None
-
-    def _answer_ping(
-        self, sender_id: NodeId, source: Address, probe: int
-    ) -> list[MembershipEffect]:
-        effects: list[MembershipEffect] = []
-        known = self.members.get(sender_id)
-        updates = self._take_updates()
-        if known is None:
-            # A stranger that knows us: we have lost or never had its record.
-            effects += self._sync(source, ask=True)
-        elif known.state.is_gone:
-            # It must hear of its own death, however long ago that was told.
-            updates = [known]
-        effects.append(SendDatagram(source, Ack(probe, self._report(), updates)))
-        return effects
-
-    def _probe_failed(self, probe: int) -> list[MembershipEffect]:
-        node_id = self._outstanding.pop(probe, None)
-        record = self.members.get(node_id) if node_id is not None else None
-        if record is None or record.state is not MemberState.ALIVE:
+    def _direct_wait_over(self, number: int) -> list[MembershipEffect]:
+        """No ack yet: ask others, and try a connection, until the probe's deadline."""
+        probe = self._prober.get(number)
+        target = self._members.get_living(probe.target_id) if probe is not None else None
+        if probe is None or target is None:
+            self._prober.close(number)
             return []
-        suspect = msgspec.structs.replace(record, state=MemberState.SUSPECT)
-        return self._learn(suspect)
-
-    def _suspicion_expired(self, node_id: NodeId, incarnation: int) -> list[MembershipEffect]:
-        record = self.members.get(node_id)
-        if (
-            record is None
-            or record.state is not MemberState.SUSPECT
-            or record.incarnation != incarnation
-        ):
-            return []
-        return self._learn(msgspec.structs.replace(record, state=MemberState.DEAD))
-
-    # -- what is believed -----------------------------------------------------------------
-
-    def _learn_all(self, records: list[MemberRecord]) -> list[MembershipEffect]:
-        effects: list[MembershipEffect] = []
-        for record in records:
-            effects += self._learn(record)
-        return effects
-
-    def _learn(self, claim: MemberRecord) -> list[MembershipEffect]:
-        if claim.node_id == self.own.node_id:
-            return self._hear_about_self(claim)
-        known = self.members.merge(claim)
-        if known is None:
-            return []
-        is_new = known is claim
-        self._dissemination.add(claim)
-        if is_new and claim.state is MemberState.ALIVE:
-            # A newcomer enters the pass at a random place (section 4.3).
-            place = self._random.randint(0, len(self._probe_targets))
-            self._probe_targets.insert(place, claim.node_id)
-        effects: list[MembershipEffect] = []
-        if claim.state is MemberState.SUSPECT:
-            timer = ("suspicion", claim.node_id, claim.incarnation)
-            effects.append(SetTimer(timer, self._options.suspicion_s))
-        if is_new and claim.state.is_gone:
-            return effects
-        if is_new or claim.state is not known.state:
-            effects.append(self._describe(claim, is_new=is_new))
-            effects.append(MemberChanged(claim))
-        return effects
-
-    def _hear_about_self(self, claim: MemberRecord) -> list[MembershipEffect]:
-        if self.own.state.is_gone:
-            return []
-        if claim.state.is_gone:
-            return [SelfDeclaredDead()]
-        if claim.state is MemberState.SUSPECT and claim.incarnation >= self.own.incarnation:
-            self._change_own(incarnation=claim.incarnation + 1)
-        return []
-
-    def _bury_predecessors(self, successor_id: NodeId) -> list[MembershipEffect]:
-        """Same address, other boot id: the former node there is dead now.
-
-        Called when `successor_id` has just acked a probe of ours, which is proof; gossip and
-        beacons are not, they may be old.
-        """
-        successor = self.members.get(successor_id)
-        if successor is None:
-            return []
-        effects: list[MembershipEffect] = []
-        for record in self._living_others():
-            if record.address == successor.address and record.id != successor.id:
-                effects += self._learn(msgspec.structs.replace(record, state=MemberState.DEAD))
-        return effects
-
-    def _change_own(
-        self,
-        *,
-        state: MemberState | None = None,
-        incarnation: int | None = None,
-    ) -> None:
-        self.own = msgspec.structs.replace(
-            self.own,
-            state=self.own.state if state is None else state,
-            incarnation=self.own.incarnation if incarnation is None else incarnation,
+        own_id = self._beliefs.own.node_id
+        helpers = self._prober.choose_helpers(
+            self._members, self._options.ping_req_members, frozenset((own_id, target.node_id))
         )
-        self.members.replace_own(self.own)
-        self._dissemination.add(self.own)
-
-    # -- small helpers --------------------------------------------------------------------
-
-    def _living_others(self) -> list[MemberRecord]:
-        return [record for record in self.members.living() if record.id != self.own.id]
-
-    def _take_updates(self) -> list[MemberRecord]:
-        return self._dissemination.take(len(self.members.living()))
-
-    def _sync(
-        self, address: Address, *, ask: bool = False, echo: int = 0
-    ) -> list[MembershipEffect]:
-        """Send the member list; `ask` for the other's, by the last datagram."""
-        nonce = 0
-        if ask:
-            nonce = self._random.getrandbits(48) or 1
-            self._nonces.append(nonce)
-        slices = chunks(sorted(self.members, key=lambda record: record.id))
-        last = len(slices) - 1
-        return [
+        probe.helpers = tuple(helper.node_id for helper in helpers)
+        left_s = max(0.0, probe.deadline_s - self._clock())
+        patience_ms = int(1000 * left_s)
+        effects: list[MembershipEffect] = [
             SendDatagram(
-                address,
-                Sync(nonce if index == last else 0, echo, self._report(), records),
+                helper.address,
+                PingReq(number, target.id, patience_ms, self._report(), self._updates(target)),
             )
-            for index, records in enumerate(slices)
+            for helper in helpers
+        ]
+        return [
+            *effects,
+            StreamPing(number, target.node_id, target.address, left_s),
+            SetTimer((END_TIMER, number), left_s),
         ]
 
-    def _is_living(self, node_id: NodeId) -> bool:
-        record = self.members.get(node_id)
-        return record is not None and not record.state.is_gone
+    def _probe_over(self, number: int) -> list[MembershipEffect]:
+        """The deadline passed without any answer: the target is suspected."""
+        probe = self._prober.close(number)
+        if probe is None:
+            return []
+        if probe.is_answered_by_stream:
+            return self._answered_by_stream_only(probe.target_id)
+        # Helpers that do not even say no indict this node's own connection, not the target's.
+        missed_nacks = len(probe.helpers) - len(probe.helpers_heard)
+        self._health.worsen(missed_nacks if probe.helpers else 1)
+        return self._beliefs.suspect(probe.target_id)
 
-    @staticmethod
-    def _describe(record: MemberRecord, *, is_new: bool) -> LogLine:
-        verb = {
-            MemberState.ALIVE: "joined" if is_new else "is alive again",
-            MemberState.SUSPECT: "is suspected: it does not answer",
-            MemberState.DEAD: "is dead",
-            MemberState.LEFT: "has left",
-        }[record.state]
-        is_good_news = record.state in (MemberState.ALIVE, MemberState.LEFT)
-        return LogLine(
-            INFO if is_good_news else WARNING,
-            f"{record.name} ({short(record.id)}, {record.address}) {verb}",
-        )
+    def _ping(self, number: int, target: MemberRecord) -> Ping:
+        # The buddy system (Lifeguard section IV-C): a suspect hears of it from any ping. Who
+        # was told by others only may never hear, once the retransmits are used up.
+        about = target if target.state is MemberState.SUSPECT else None
+        return Ping(number, self._report(), self._updates(about))
+
+    def _updates(self, first: MemberRecord | None = None) -> list[MemberRecord]:
+        is_suspect = first is not None and first.state is MemberState.SUSPECT
+        return self._beliefs.take_updates(first if is_suspect else None)
+
+    # -- process death --------------------------------------------------------------------
+
+    def _watch(self) -> list[MembershipEffect]:
+        """Keep connections to the ring neighbours as they are now."""
+        watched = watched_by(self._beliefs.own.node_id, self._members.living())
+        if [(r.id, r.hosts) for r in watched] == [(r.id, r.hosts) for r in self._watched]:
+            return []
+        self._watched = watched
+        return [KeepConnections(watched)]
+
+    def _bear_witness(self, subject_id: NodeId) -> list[MembershipEffect]:
+        """All three signs are there: accuse, and tell the others that there is proof."""
+        own_id = self._beliefs.own.node_id
+        effects = self._beliefs.suspect(subject_id)
+        if self._deaths.testify(subject_id, own_id, self._members.living_count):
+            return [*effects, *self._process_is_dead(subject_id)]
+        testimony = ProcessEnded(subject_id)
+        return [*effects, *(SendDatagram(a, testimony) for a in self._others(subject_id))]
+
+    def _process_is_dead(self, subject_id: NodeId) -> list[MembershipEffect]:
+        """Enough witnesses: it is dead now, and everybody hears so at once."""
+        self._deaths.drop(subject_id)
+        effects = self._beliefs.declare_dead(subject_id)
+        record = self._members.get(subject_id)
+        others = self._others(subject_id)
+        if not effects or record is None or len(others) > TOLD_DIRECTLY_MAX:
+            return effects
+        news = Gossip(self._report(), [record])
+        return [*effects, *(SendDatagram(address, news) for address in others)]
+
+    def _others(self, subject_id: NodeId) -> list[Address]:
+        excluded = (self._beliefs.own.id, subject_id)
+        return [r.address for r in self._members.living() if r.id not in excluded]

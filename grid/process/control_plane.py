@@ -10,29 +10,29 @@ The same object runs in the network process and in the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from random import Random
 from typing import cast
 
 import msgspec
 
-from grid.membership.discovery import (
-    BEACON_TIMER,
-    FOUNDING_TIMER,
-    SEED_TIMER,
-    Discovery,
-    FoundCluster,
-)
+from grid.membership.beliefs import ChooseHost, Clock
+from grid.membership.discovery import FoundCluster
 from grid.membership.effects import (
+    Exchange,
+    KeepConnections,
     MemberChanged,
     Multicast,
     ReportReceived,
     SelfDeclaredDead,
     SendDatagram,
+    StreamAnswer,
+    StreamPing,
 )
-from grid.membership.messages import MemberRecord, MembershipMessage
+from grid.membership.membership import Membership
+from grid.membership.messages import MemberRecord, MembershipMessage, PushPull
 from grid.membership.options import DiscoveryOptions, MembershipOptions
-from grid.membership.swim import Swim, Timer
+from grid.membership.repair import standing_of
 from grid.partition.coordinator import CHECK_TIMER, PHASE_TIMER, Coordinator, coordinator_of
 from grid.partition.effects import (
     AskHoldings,
@@ -61,6 +61,9 @@ TABLE_WANTED_GAP_S = 0.5
 NodeEffect = (
     SendDatagram
     | Multicast
+    | StreamPing
+    | Exchange
+    | KeepConnections
     | SendToNode
     | AskHoldings
     | AskRelease
@@ -73,7 +76,7 @@ NodeEffect = (
 
 
 class ControlPlane:
-    """Membership, discovery and partition cores of one node."""
+    """Membership and partition cores of one node."""
 
     def __init__(
         self,
@@ -81,12 +84,26 @@ class ControlPlane:
         membership_options: MembershipOptions,
         discovery_options: DiscoveryOptions,
         random: Random,
+        clock: Clock,
+        *,
+        remembered: Iterable[Address] = (),
+        choose_host: ChooseHost | None = None,
     ) -> None:
-        """Build the cores; `start` sets them going."""
+        """Build the cores; `start` sets them going. See `Membership` for the arguments."""
         self.load = NodeReport()
         self.reports: dict[NodeId, NodeReport] = {}
-        self.swim = Swim(own, membership_options, random, self._report)
-        self._discovery = Discovery(self.swim, discovery_options, random, self._report)
+        self._encoded_report: tuple[NodeReport, TableStamp, bytes] | None = None
+        self.membership = Membership(
+            own,
+            membership_options,
+            discovery_options,
+            random,
+            clock,
+            report=self._report,
+            standing=self._standing,
+            remembered=remembered,
+            choose_host=choose_host,
+        )
         self.follower = Follower(own.node_id)
         self.coordinator = Coordinator(self.follower)
         self._may_ask_for_table = True
@@ -94,19 +111,48 @@ class ControlPlane:
     @property
     def own(self) -> MemberRecord:
         """What this node says of itself."""
-        return self.swim.own
+        return self.membership.own
 
     # -- inputs ---------------------------------------------------------------------------
 
     def start(self) -> list[NodeEffect]:
         """Start the protocol periods and the search for a cluster."""
-        return self._route([*self.swim.start(), *self._discovery.start()])
+        return self._route(self.membership.start())
 
     def handle_datagram(
         self, sender_id: NodeId, source: Address, message: MembershipMessage
     ) -> list[NodeEffect]:
         """Handle an authenticated membership message."""
-        return self._route(self.swim.handle_message(sender_id, source, message))
+        return self._route(self.membership.handle_datagram(sender_id, source, message))
+
+    def handle_exchange(
+        self, sender_id: NodeId, message: PushPull
+    ) -> tuple[list[NodeEffect], PushPull]:
+        """Another node gives its member list over a connection. Returns also: the answer."""
+        effects, reply = self.membership.handle_exchange(sender_id, message)
+        return self._route(effects), reply
+
+    def exchange_ended(
+        self, address: Address, sender_id: NodeId | None, reply: PushPull | None
+    ) -> list[NodeEffect]:
+        """An `Exchange` is over; both are None when nobody answered."""
+        return self._route(self.membership.exchange_ended(address, sender_id, reply))
+
+    def stream_ping_ended(self, probe: int, answer: StreamAnswer) -> list[NodeEffect]:
+        """A `StreamPing` is over."""
+        return self._route(self.membership.stream_ping_ended(probe, answer))
+
+    def connection_ended(self, node_id: NodeId) -> list[NodeEffect]:
+        """A connection of `KeepConnections` ended by EOF or RST."""
+        return self._route(self.membership.connection_ended(node_id))
+
+    def woke_late(self, lateness_s: float) -> list[NodeEffect]:
+        """The loop is about to run timers late by `lateness_s`; its sockets have been read."""
+        return self._route(self.membership.woke_late(lateness_s))
+
+    def readdress(self, hosts: tuple[str, ...]) -> list[NodeEffect]:
+        """The machine's interfaces have changed."""
+        return self._route(self.membership.readdress(hosts))
 
     def handle_peer_message(self, sender: NodeId, message: PartitionMessage) -> list[NodeEffect]:
         """Handle a partition message from an authenticated peer (or from oneself)."""
@@ -120,19 +166,17 @@ class ControlPlane:
         """Handle a timer that one of the cores has set."""
         if timer in (CHECK_TIMER, PHASE_TIMER):
             return self._route(self.coordinator.handle_timer(str(timer)))
-        if timer in (BEACON_TIMER, FOUNDING_TIMER, SEED_TIMER):
-            with_table = [n for n, report in self.reports.items() if report.stamp != NO_TABLE]
-            return self._route(
-                self._discovery.handle_timer(
-                    str(timer),
-                    has_table=self.follower.table is not None,
-                    members_with_table=frozenset(with_table),
-                )
-            )
         if timer == TABLE_WANTED_TIMER:
             self._may_ask_for_table = True
             return []
-        return self._route(self.swim.handle_timer(cast(Timer, timer)))
+        with_table = [n for n, report in self.reports.items() if report.stamp != NO_TABLE]
+        return self._route(
+            self.membership.handle_timer(
+                timer,
+                has_table=self.follower.table is not None,
+                members_with_table=frozenset(with_table),
+            )
+        )
 
     def holdings_known(self, token: int, held: list[Holding]) -> list[NodeEffect]:
         """Answer to `AskHoldings`."""
@@ -149,7 +193,7 @@ class ControlPlane:
         effects: list[NodeEffect] = []
         if coordinator is not None:
             effects.append(SendToNode(coordinator, Leaving(held)))
-        return [*effects, *self._route(self.swim.leave())]
+        return [*effects, *self._route(self.membership.leave())]
 
     def accept_loss(self) -> list[NodeEffect]:
         """Pass a person's word to the coordinator."""
@@ -192,7 +236,20 @@ class ControlPlane:
         ]
 
     def _living(self) -> set[NodeId]:
-        return {record.node_id for record in self.swim.members.living()}
+        return {record.node_id for record in self.membership.members.living()}
 
     def _report(self) -> bytes:
-        return encode_report(msgspec.structs.replace(self.load, stamp=self.follower.stamp))
+        """Return the report's bytes, encoded once per change."""
+        stamp = self.follower.stamp
+        known = self._encoded_report
+        if known is None or known[0] is not self.load or known[1] != stamp:
+            encoded = encode_report(msgspec.structs.replace(self.load, stamp=stamp))
+            known = self._encoded_report = (self.load, stamp, encoded)
+        return known[2]
+
+    def _standing(self) -> bytes:
+        """Which side of a split stays: the later term, then the lower coordinator id."""
+        stamp = self.follower.stamp
+        if stamp == NO_TABLE:
+            return standing_of(0, self.membership.members.living()[0].id)
+        return standing_of(stamp.term, stamp.coordinator)

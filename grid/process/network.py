@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from random import Random
@@ -26,22 +27,17 @@ from grid.errors import StartError
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.messages import Holding
 from grid.process.control_plane import ControlPlane
+from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
 from grid.process.gateway import Gateway, Sockets
-from grid.process.peers import PeerLinks
 from grid.process.relatives import StorageLinks, take_socket
 from grid.process.sessions import NodeTasks, Sessions
 from grid.process.settings import NodeSettings
 from grid.process.status import status_document, view_of
-from grid.transport.multicast import (
-    MulticastSender,
-    listening_socket,
-    usable_interface_addresses,
-)
+from grid.process.surroundings import Surroundings
 from grid.transport.stream import FrameStream, attach
 from grid.types import NODE_ID_BYTES, NodeId
 from grid.wire.catalog import decode_supervisor_to_network, encode
-from grid.wire.datagram import DatagramOpener, DatagramSealer
 from grid.wire.family import (
     Admitted,
     Listening,
@@ -80,10 +76,11 @@ class NetworkProcess:
         self._settings = settings
         self._sockets = sockets
         node_id = NodeId(os.urandom(NODE_ID_BYTES))
+        self._surroundings = around = Surroundings(settings)
         own = MemberRecord(
             id=node_id,
             name=settings.name,
-            host=settings.advertise,
+            hosts=around.hosts,
             port=sockets.port,
             pid=os.getppid(),
             storage_processes=settings.storage_processes,
@@ -91,7 +88,15 @@ class NetworkProcess:
             incarnation=0,
             state=MemberState.ALIVE,
         )
-        self._plane = ControlPlane(own, settings.membership, settings.discovery, Random())
+        self._plane = ControlPlane(
+            own,
+            settings.membership,
+            settings.discovery,
+            Random(),
+            time.monotonic,
+            remembered=around.remembered(),
+            choose_host=around.choose_host,
+        )
         self._supervisor_end = pipes.supervisor
         self._supervisor = FrameStream(self._on_supervisor, self._on_supervisor_lost)
         self._storages = StorageLinks(
@@ -101,15 +106,14 @@ class NetworkProcess:
             on_released=lambda token, ids: self._driver.perform(self._plane.released(token, ids)),
         )
         self._tasks = NodeTasks(settings.executor, pipes.passed_workers)
-        self._peers = PeerLinks(settings.keys, node_id)
         self._driver = Driver(
             self._plane,
-            sockets.udp,
-            self._open_multicast(),
-            DatagramSealer(settings.keys, node_id),
-            DatagramOpener(settings.keys),
-            self._peers,
+            settings.keys,
             self._storages,
+            lambda on_received: DatagramPort(
+                sockets.udp, around.multicast, settings.keys, node_id, on_received
+            ),
+            late_s=settings.membership.late_s,
             on_table=self._on_table,
             on_declared_dead=lambda: self._tell(
                 RestartWanted("the cluster holds this node for dead; it rejoins empty")
@@ -120,6 +124,7 @@ class NetworkProcess:
             view=lambda request: view_of(self._plane, settings.cluster, request),
             status=lambda: status_document(self._plane, settings.cluster),
             on_peer_message=self._driver.on_peer_message,
+            on_exchange=self._driver.on_exchange,
             on_shutdown=lambda: self._tell(StopWanted()),
             on_loss_accepted=lambda: self._driver.perform(self._plane.accept_loss()),
         )
@@ -175,7 +180,7 @@ class NetworkProcess:
         self._gateway.close()
         self._driver.perform(self._plane.leave([h for h in self._held if h.entries]))
         self._driver.stop()
-        await self._peers.close(FAREWELL_S)
+        await self._driver.peers.close(FAREWELL_S)
         self._sessions.close()
         self._tasks.close()
         self._storages.close()
@@ -208,27 +213,19 @@ class NetworkProcess:
         )
         self._tell(StatusSnapshot(status_document(self._plane, self._settings.cluster)))
         if self._stopping is None:
+            self._look_around()
             # Negative tokens are this report's own questions, positive ones the follower's.
             self._report_number += 1
             self._storages.ask_holdings(-self._report_number)
             loop = asyncio.get_running_loop()
             loop.call_later(REPORT_INTERVAL_S, self._report_regularly)
 
-    def _open_multicast(self) -> tuple[socket.socket, MulticastSender] | None:
-        """Open discovery's sockets; a machine without multicast falls back to its seeds."""
-        options = self._settings.discovery
-        if not options.multicast:
-            return None
-        is_loopback = self._settings.bind.startswith("127.")
-        interfaces = [self._settings.bind] if is_loopback else usable_interface_addresses()
-        try:
-            listener = listening_socket(options.multicast_group, options.multicast_port, interfaces)
-        except OSError as error:
-            hint = "" if options.seeds else "; set discovery.seeds to find the others"
-            logger.warning("no multicast discovery: %s%s", error.strerror or error, hint)
-            return None
-        group, port = options.multicast_group, options.multicast_port
-        return listener, MulticastSender(group, port, interfaces)
+    def _look_around(self) -> None:
+        """Follow the machine's interfaces, and remember where others answer."""
+        if self._surroundings.refresh():
+            self._driver.perform(self._plane.readdress(self._surroundings.hosts))
+        others = (r for r in self._plane.membership.members.living() if r is not self._plane.own)
+        self._surroundings.remember(record.address for record in others)
 
 
 async def _run(settings: NodeSettings, pipes: NetworkPipes, sockets: Sockets) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from grid.executor.messages import CancelTask, RunTask, TaskEnded, WorkerResult
 from grid.executor.options import ExecutorOptions
 from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
+from grid.membership.messages import PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.relatives import WorkerLinks
 from grid.transport.stream import FrameStream, attach
 from grid.types import NodeId
-from grid.wire.catalog import decode_client_request, decode_peer, encode
+from grid.wire.catalog import decode_client_request, decode_exchange, decode_peer, encode
 from grid.wire.control import (
     Accepted,
     ControlReply,
@@ -97,6 +98,7 @@ class Sessions:
         view: Callable[[int], View],
         status: Callable[[], bytes],
         on_peer_message: Callable[[NodeId, PartitionMessage], None],
+        on_exchange: Callable[[NodeId, PushPull], PushPull],
         on_shutdown: Callable[[], None],
         on_loss_accepted: Callable[[], None],
     ) -> None:
@@ -105,6 +107,7 @@ class Sessions:
         self._view = view
         self._status = status
         self._on_peer_message = on_peer_message
+        self._on_exchange = on_exchange
         self._on_shutdown = on_shutdown
         self._on_loss_accepted = on_loss_accepted
         self._streams: dict[int, FrameStream] = {}
@@ -112,6 +115,9 @@ class Sessions:
 
     async def open(self, hello: Hello, sock: socket.socket) -> None:
         """Serve an authenticated connection from now on."""
+        if hello.purpose is Purpose.PING:
+            sock.close()  # The handshake was the answer.
+            return
         if len(self._streams) >= SESSIONS_MAX:
             logger.warning("a connection is closed: %d are open already", SESSIONS_MAX)
             sock.close()
@@ -122,6 +128,11 @@ class Sessions:
         if hello.purpose is Purpose.PEER:
             stream = FrameStream(
                 lambda body: self._on_peer_message(sender, decode_peer(body)),
+                lambda: self._forget(number),
+            )
+        elif hello.purpose is Purpose.EXCHANGE:
+            stream = FrameStream(
+                lambda body: self._handle_exchange(number, sender, body),
                 lambda: self._forget(number),
             )
         else:
@@ -141,6 +152,12 @@ class Sessions:
         if stream is not None and stream.lost_reason is not None:
             logger.warning("a connection is dropped: %s", stream.lost_reason)
         self._tasks.session_lost(number)
+
+    def _handle_exchange(self, number: int, sender: NodeId, body: bytes) -> None:
+        """Answer one member list with another; the connection has no other use."""
+        stream = self._streams[number]
+        stream.send(encode(self._on_exchange(sender, decode_exchange(body))))
+        stream.close()
 
     def _handle_client(self, number: int, body: bytes) -> None:
         request = decode_client_request(body)

@@ -17,7 +17,8 @@ from grid.wire.security import ClusterKeys
 class NodeSettings:
     """One node's settings, defaults resolved: no zero stands for "choose" except the port's.
 
-    `bind` is the address to listen on, `advertise` the one told to others; `module_paths` are
+    `bind` is the address to listen on, `advertise` the one told to others (empty: those of the
+    machine's interfaces, whatever they are); `module_paths` are
     added to the workers' import path (a local cluster's caller and it share one machine).
     """
 

@@ -26,8 +26,8 @@ def report_of(plane: ControlPlane, record: MemberRecord) -> NodeReport:
 def status_document(plane: ControlPlane, cluster: str) -> bytes:
     """Return the status as JSON bytes."""
     table = plane.follower.table
-    gone = [record for record in plane.swim.members if record.state.is_gone]
-    shown = [*plane.swim.members.living(), *gone[-GONE_SHOWN_MAX:]]
+    members = plane.membership.members
+    shown = [*members.living(), *reversed(members.lately_gone(GONE_SHOWN_MAX))]
     lost = 0 if table is None else len(table.lost())
     document = {
         "cluster": cluster,
@@ -67,7 +67,7 @@ def _member(plane: ControlPlane, record: MemberRecord) -> dict[str, Any]:
 def view_of(plane: ControlPlane, cluster: str, request: int) -> View:
     """Return the cluster as clients need it."""
     nodes = []
-    for record in plane.swim.members.living():
+    for record in plane.membership.members.living():
         report = report_of(plane, record)
         nodes.append(
             NodeView(

@@ -13,18 +13,19 @@ class Clock:
     def __init__(self) -> None:
         """Start at zero."""
         self.now_s = 0.0
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._numbers = count()
 
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
-        """Schedule `call`."""
-        heapq.heappush(self._heap, (self.now_s + delay_s, next(self._numbers), call))
+    def call_later(self, delay_s: float, call: Callable[..., None], *args: object) -> None:
+        """Schedule ``call(*args)``."""
+        heapq.heappush(self._heap, (self.now_s + delay_s, next(self._numbers), call, args))
 
     def run_until(self, time_s: float) -> None:
         """Run everything due up to `time_s`, which is the present afterwards."""
-        while self._heap and self._heap[0][0] <= time_s:
-            self.now_s, _, call = heapq.heappop(self._heap)
-            call()
+        heap = self._heap
+        while heap and heap[0][0] <= time_s:
+            self.now_s, _, call, args = heapq.heappop(heap)
+            call(*args)
         self.now_s = time_s
 
     def run_until_true(self, condition: Callable[[], bool], limit_s: float) -> bool:
@@ -33,6 +34,6 @@ class Clock:
             if not self._heap or self._heap[0][0] > limit_s:
                 self.now_s = limit_s
                 return condition()
-            self.now_s, _, call = heapq.heappop(self._heap)
-            call()
+            self.now_s, _, call, args = heapq.heappop(self._heap)
+            call(*args)
         return True

@@ -11,10 +11,10 @@ from grid.config import Config, resolve_secret
 from grid.errors import ConfigError
 from grid.machine_secret import machine_secret
 from grid.process.settings import NodeSettings
-from grid.transport.multicast import usable_interface_addresses
 from grid.wire.security import derive_keys
 
 LOOPBACK = "127.0.0.1"
+ANY = "0.0.0.0"
 STORAGE_PROCESSES_MAX = 4
 """Default bound: more storage processes than this rarely have work to share."""
 
@@ -74,7 +74,7 @@ def resolve_nodes(
 
 
 def _addresses(config: Config, *, has_secret: bool) -> tuple[str, str]:
-    """Return where to listen and what to tell others."""
+    """Return where to listen and what to tell others; nothing for whatever interfaces there are."""
     bind, advertise = config.node.bind, config.node.advertise
     if not has_secret:
         if bind and not bind.startswith("127."):
@@ -83,8 +83,5 @@ def _addresses(config: Config, *, has_secret: bool) -> tuple[str, str]:
                 "(127.0.0.1); run 'grid keygen' first"
             )
         return bind or LOOPBACK, advertise or bind or LOOPBACK
-    bind = bind or "0.0.0.0"
-    if not advertise:
-        is_any = bind == "0.0.0.0"
-        advertise = next(iter(usable_interface_addresses()), LOOPBACK) if is_any else bind
-    return bind, advertise
+    bind = bind or ANY
+    return bind, advertise or ("" if bind == ANY else bind)

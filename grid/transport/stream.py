@@ -46,6 +46,8 @@ class FrameStream(asyncio.Protocol):
         self._splitter = FrameSplitter()
         self._transport: asyncio.Transport | None = None
         self.lost_reason: str | None = None
+        self.was_reset = False
+        """Whether the other side ended it, by EOF or RST."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -65,8 +67,14 @@ class FrameStream(asyncio.Protocol):
             self.lost_reason = "internal error"
             self.abort()
 
+    def eof_received(self) -> None:
+        """Called by the loop, which closes the connection then."""
+        self.was_reset = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
+        if isinstance(exc, ConnectionResetError | BrokenPipeError):
+            self.was_reset = True
         self._transport = None
         self._on_lost()
 
@@ -129,13 +137,13 @@ async def receive_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 async def dial(
-    address: Address, hello: Hello, keys: ClusterKeys, expected: NodeId
-) -> socket.socket:
+    address: Address, hello: Hello, keys: ClusterKeys, expected: NodeId | None = None
+) -> tuple[socket.socket, NodeId]:
     """Connect to a node over TCP and prove the secret to each other.
 
-    Returns: the connected, non-blocking socket.
+    Returns: the connected, non-blocking socket, and the boot id that answers there.
     Raises: OSError or TimeoutError when nobody answers; AuthenticationError when the secret
-        differs; ProtocolError when another node than `expected` answers there.
+        differs; ProtocolError when another node than `expected` (if given) answers there.
     """
     loop = asyncio.get_running_loop()
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -147,7 +155,7 @@ async def dial(
             answer = unpack_answer(await receive_exactly(sock, ANSWER_BYTES))
             if answer.verdict is not Verdict.CHALLENGE:
                 raise ProtocolError(f"{address} answers {answer.verdict.name}")
-            if answer.node_id != expected:
+            if expected is not None and answer.node_id != expected:
                 raise ProtocolError(f"another node answers at {address} now")
             server = Address(*sock.getpeername())
             await loop.sock_sendall(sock, client_proof(keys, hello, answer, server))
@@ -156,4 +164,4 @@ async def dial(
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, answer.node_id

@@ -7,6 +7,7 @@ receive. Layouts stand beside the cores that own them.
 |-----------------------|-------------------------------------------------------------|
 | member - member, UDP  | ``membership/messages.py``                                  |
 | node - node, TCP      | ``partition/messages.py``                                   |
+| the same, one exchange | `PushPull` of ``membership/messages.py``                    |
 | client - network      | ``wire/control.py`` and tasks of ``executor/messages.py``   |
 | client - storage      | ``storage/messages.py``                                     |
 | network - worker      | ``executor/messages.py``                                    |
@@ -21,7 +22,7 @@ import msgspec
 
 from grid.errors import ProtocolError
 from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
-from grid.membership.messages import MembershipMessage
+from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.storage.messages import StorageReply, StorageRequest
 from grid.wire.control import ControlReply, ControlRequest
@@ -67,6 +68,7 @@ class Decoder(Generic[T]):
 
 
 decode_membership: Decoder[MembershipMessage] = Decoder(MembershipMessage, "membership")
+decode_exchange: Decoder[PushPull] = Decoder(PushPull, "exchange")
 decode_peer: Decoder[PartitionMessage] = Decoder(PartitionMessage, "peer")
 decode_client_request: Decoder[ControlRequest | TaskRequest] = Decoder(
     ControlRequest | TaskRequest, "client"

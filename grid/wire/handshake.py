@@ -41,6 +41,8 @@ class Purpose(IntEnum):
     CONTROL = 1
     STORAGE = 2
     PEER = 3
+    EXCHANGE = 4
+    PING = 5
 
 
 class Verdict(IntEnum):

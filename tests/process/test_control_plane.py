@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from grid.membership.discovery import FOUNDING_TIMER
 from grid.membership.effects import MemberChanged, Multicast, SendDatagram
-from grid.membership.messages import Ack, Beacon, MemberRecord, MemberState, Sync
+from grid.membership.messages import Ack, Beacon, Gossip, MemberRecord, MemberState, PushPull
 from grid.membership.options import DiscoveryOptions, MembershipOptions
 from grid.membership.swim import PERIOD_TIMER
 from grid.partition.coordinator import CHECK_TIMER
@@ -50,11 +50,12 @@ def node(number: int) -> NodeId:
 
 
 def record(number: int, state: MemberState = MemberState.ALIVE) -> MemberRecord:
-    return MemberRecord(node(number), f"n{number}", f"10.0.0.{number}", 7701, 1, 1, 1, 0, state)
+    return MemberRecord(node(number), f"n{number}", (f"10.0.0.{number}",), 7701, 1, 1, 1, 0, state)
 
 
 def plane(number: int = 1) -> ControlPlane:
-    return ControlPlane(record(number), MembershipOptions(), DiscoveryOptions(), Random(1))
+    options = MembershipOptions()
+    return ControlPlane(record(number), options, DiscoveryOptions(), Random(1), lambda: 0.0)
 
 
 def table(*order: int, version: int = 1, term: int = 1) -> PartitionTable:
@@ -71,12 +72,12 @@ def hear(
     stamp: TableStamp = NO_TABLE,
     report: bytes | None = None,
 ) -> list[NodeEffect]:
-    """Let a datagram of `sender` arrive that tells of itself and of others."""
+    """Let `sender` introduce itself, then tell of others."""
     data = encode_report(NodeReport(stamp=stamp, entries=sender)) if report is None else report
-    asked = of_kind(SendDatagram, tested.swim.contact(Address(f"10.0.0.{sender}", 7701)))[-1]
-    assert isinstance(asked.message, Sync)
-    message = Sync(0, asked.message.nonce, data, [record(sender), *updates])
-    return tested.handle_datagram(node(sender), Address(f"10.0.0.{sender}", 7701), message)
+    effects, _ = tested.handle_exchange(node(sender), PushPull(b"", data, [record(sender)]))
+    gossip = Gossip(data, list(updates))
+    source = Address(f"10.0.0.{sender}", 7701)
+    return [*effects, *tested.handle_datagram(node(sender), source, gossip)]
 
 
 def of_kind(kind: type[E], effects: Sequence[object]) -> list[E]:

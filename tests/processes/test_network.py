@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 import grid
-from grid.transport.multicast import listening_socket
+from grid.transport.multicast import MulticastSockets
 from tests.processes.nodes import Node, ask_until, free_port, node, run_grid, write_config
 
 SECRET = "a secret of the test cluster"
 
 
 def has_multicast() -> bool:
+    sockets = MulticastSockets("239.255.77.1", free_port())
     try:
-        listening_socket("239.255.77.1", free_port(), ["127.0.0.1"]).close()
+        sockets.refresh(["127.0.0.1"])
     except OSError:
         return False
+    finally:
+        sockets.close()
     return True
 
 

@@ -8,7 +8,8 @@ from random import Random
 
 from grid.partition.messages import PartitionMessage, Publish
 from grid.partition.table import PartitionTable
-from grid.simulation.cluster import NetworkFaults, SimulatedCluster, SimulatedNode
+from grid.simulation.cluster import ClusterNode, SimulatedCluster
+from grid.simulation.network import NetworkFaults
 from grid.storage.messages import Done, Put
 from grid.types import NodeId, TableStamp
 
@@ -25,9 +26,7 @@ class WatchedCluster(SimulatedCluster):
         self.published: dict[TableStamp, PartitionTable] = {}
         self.repeated_stamps: list[TableStamp] = []
 
-    def send_to_node(
-        self, sender: SimulatedNode, node_id: NodeId, message: PartitionMessage
-    ) -> None:
+    def send_to_node(self, sender: ClusterNode, node_id: NodeId, message: PartitionMessage) -> None:
         if isinstance(message, Publish):
             known = self.published.setdefault(message.table.stamp, message.table)
             if known != message.table:
@@ -45,7 +44,7 @@ class WatchedCluster(SimulatedCluster):
         return table
 
     @property
-    def coordinator(self) -> SimulatedNode:
+    def coordinator(self) -> ClusterNode:
         return next(node for node in self.running if node.node_id == self.table.coordinator)
 
     def partitions_held_twice(self) -> list[int]:
@@ -80,7 +79,7 @@ def formed(seed: int, faults: NetworkFaults = MILD, node_count: int = 4) -> Watc
     return cluster
 
 
-def fill(node: SimulatedNode, partition_ids: list[int]) -> None:
+def fill(node: ClusterNode, partition_ids: list[int]) -> None:
     """Write one entry into each of these partitions of a node."""
     epochs = {p: epoch for p, epoch, _ in node.store.holdings()}
     for partition_id in partition_ids:

@@ -18,7 +18,8 @@ from grid.membership.effects import MemberChanged
 from grid.membership.messages import Beacon, MembershipMessage, MemberState
 from grid.partition.messages import Publish, TableWanted
 from grid.process.control_plane import NodeEffect
-from grid.simulation.cluster import NetworkFaults, SimulatedCluster
+from grid.simulation.cluster import SimulatedCluster
+from grid.simulation.network import NetworkFaults
 from grid.types import NO_TABLE, Address, NodeId
 
 from .samples import (
@@ -260,7 +261,9 @@ def test_stamp_used_twice_is_noticed() -> None:
 def test_link_keeps_order_whatever_the_delay(monkeypatch) -> None:
     cluster = SimulatedCluster(1, faults=HARSH)
     sender, target = (cluster.add_node(start_after_s=99.0) for _ in range(2))
-    sender.is_running = target.is_running = True
+    for node in (sender, target):
+        node.is_running = True
+        cluster.register(node)
     arrived: list[int] = []
 
     def note(_: NodeId, message: TableWanted) -> list[NodeEffect]:
@@ -281,7 +284,9 @@ def test_datagrams_are_lost_and_duplicated_as_told(
 ) -> None:
     cluster = SimulatedCluster(1, faults=NetworkFaults(loss=loss, duplication=duplication))
     sender, target = (cluster.add_node(start_after_s=99.0) for _ in range(2))
-    sender.is_running = target.is_running = True
+    for node in (sender, target):
+        node.is_running = True
+        cluster.register(node)
     arrived: list[tuple[Address, MembershipMessage]] = []
 
     def note(_: NodeId, source: Address, message: MembershipMessage) -> list[NodeEffect]:
@@ -289,7 +294,7 @@ def test_datagrams_are_lost_and_duplicated_as_told(
         return []
 
     monkeypatch.setattr(target.plane, "handle_datagram", note)
-    beacon = Beacon(sender.plane.own, b"")
+    beacon = Beacon(sender.plane.own, 1, b"")
     cluster.multicast(sender, beacon)
     cluster.send_datagram(sender, target.address, beacon)
     cluster.clock.run_until(1.0)

@@ -1,21 +1,24 @@
-"""Beacons over loopback, in a group and on a port that no other test has."""
+"""Beacons over loopback, in a group and on a port that no other test has; and over interfaces
+that come and go, in a network namespace of their own.
+"""
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from grid.transport.multicast import (
-    MulticastSender,
-    listening_socket,
-    usable_interface_addresses,
-)
+from grid.transport.interfaces import usable_interface_addresses
+from grid.transport.multicast import MulticastSockets
 
 from .servers import PATIENCE_S
 
@@ -47,78 +50,257 @@ def fixture_stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def listen(stack: ExitStack, group: Group, interfaces: list[str]) -> socket.socket:
-    return stack.enter_context(listening_socket(group.group, group.port, interfaces))
+def open_in(stack: ExitStack, group: Group, *interfaces: str) -> MulticastSockets:
+    sockets = stack.enter_context(closing(MulticastSockets(*group)))
+    if interfaces:
+        assert sockets.refresh(interfaces)
+    return sockets
 
 
-def sender_to(stack: ExitStack, group: Group) -> MulticastSender:
-    return stack.enter_context(closing(MulticastSender(group.group, group.port, [LOOPBACK])))
+def next_datagram(sockets: MulticastSockets) -> bytes:
+    assert select.select([sockets.listener], [], [], PATIENCE_S)[0], "nothing has arrived"
+    return sockets.listener.recv(2_000)
 
 
-def next_datagram(sock: socket.socket) -> bytes:
-    assert select.select([sock], [], [], PATIENCE_S)[0], "nothing has arrived"
-    return sock.recv(2_000)
-
-
-def test_loopback_is_usable_and_comes_last() -> None:
-    addresses = usable_interface_addresses()
-    assert LOOPBACK in addresses
-    others = [address for address in addresses if not address.startswith("127.")]
-    assert addresses[: len(others)] == others
+def hears_nothing(sockets: MulticastSockets) -> bool:
+    """Whether nothing waits; within one machine a datagram arrives while it is sent."""
+    return not select.select([sockets.listener], [], [], 0)[0]
 
 
 def test_every_listener_of_this_machine_hears_a_beacon(group: Group, stack: ExitStack) -> None:
-    listeners = [listen(stack, group, [LOOPBACK]) for _ in range(3)]
-    assert sender_to(stack, group).send(b"beacon") == 1
-    assert [next_datagram(listener) for listener in listeners] == [b"beacon"] * 3
+    everybody = [open_in(stack, group, LOOPBACK) for _ in range(3)]
+    assert everybody[0].send(b"beacon") == 1
+    assert [next_datagram(sockets) for sockets in everybody] == [b"beacon"] * 3
 
 
 def test_listening_does_not_block(group: Group, stack: ExitStack) -> None:
     with pytest.raises(BlockingIOError):
-        listen(stack, group, [LOOPBACK]).recv(1)
+        open_in(stack, group, LOOPBACK).listener.recv(1)
 
 
 def test_datagrams_to_the_port_alone_are_not_heard(group: Group, stack: ExitStack) -> None:
-    listener = listen(stack, group, [LOOPBACK])
+    sockets = open_in(stack, group, LOOPBACK)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"to the port", (LOOPBACK, group.port))
-    sender_to(stack, group).send(b"to the group")
-    assert next_datagram(listener) == b"to the group"
+    sockets.send(b"to the group")
+    assert next_datagram(sockets) == b"to the group"
 
 
 def test_another_group_on_the_same_port_is_not_heard(group: Group, stack: ExitStack) -> None:
-    listener = listen(stack, group, [LOOPBACK])
-    other = Group(group.group.replace("239.254.", "239.253."), group.port)
-    other_listener = listen(stack, other, [LOOPBACK])
-    sender_to(stack, other).send(b"for others")
-    sender_to(stack, group).send(b"for us")
-    assert next_datagram(listener) == b"for us"
-    assert next_datagram(other_listener) == b"for others"
+    ours = open_in(stack, group, LOOPBACK)
+    other_group = Group(group.group.replace("239.254.", "239.253."), group.port)
+    others = open_in(stack, other_group, LOOPBACK)
+    others.send(b"for others")
+    ours.send(b"for us")
+    assert next_datagram(ours) == b"for us"
+    assert next_datagram(others) == b"for others"
 
 
 def test_one_interface_that_can_join_is_enough(group: Group, stack: ExitStack) -> None:
-    listener = listen(stack, group, [NO_INTERFACE, LOOPBACK])
-    sender_to(stack, group).send(b"beacon")
-    assert next_datagram(listener) == b"beacon"
+    sockets = open_in(stack, group, NO_INTERFACE, LOOPBACK)
+    assert sockets.send(b"beacon") == 1
+    assert next_datagram(sockets) == b"beacon"
+
+
+def test_port_of_somebody_who_does_not_share_it_is_refused(stack: ExitStack) -> None:
+    owner = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    owner.bind(("", 0))
+    with pytest.raises(OSError, match="in use"):
+        MulticastSockets("239.254.0.1", owner.getsockname()[1])
 
 
 @pytest.mark.parametrize("interfaces", [[], [NO_INTERFACE]])
-def test_listening_without_any_interface_fails(group: Group, interfaces: list[str]) -> None:
-    with pytest.raises(OSError, match=r"no network interface is up|No such device"):
-        listening_socket(group.group, group.port, interfaces)
+def test_only_the_first_refresh_needs_an_interface(
+    group: Group, stack: ExitStack, interfaces: list[str]
+) -> None:
+    sockets = open_in(stack, group)
+    with pytest.raises(OSError, match="no network interface is up"):
+        sockets.refresh(interfaces)
+    assert not sockets.refresh(interfaces), "still without"
+    assert sockets.send(b"beacon") == 0
+    assert sockets.refresh([LOOPBACK]), "the network has come"
+    assert sockets.send(b"beacon") == 1
+    assert next_datagram(sockets) == b"beacon"
+    assert sockets.refresh(interfaces), "the network has gone"
+    assert sockets.send(b"beacon") == 0
+
+
+def test_refresh_without_a_change_rebuilds_nothing(group: Group, stack: ExitStack) -> None:
+    sockets = open_in(stack, group, LOOPBACK, "127.0.0.2")
+    assert not sockets.refresh([LOOPBACK, "127.0.0.2"])
+    assert not sockets.refresh(["127.0.0.2", LOOPBACK, NO_INTERFACE, LOOPBACK]), "in any order"
+
+
+def test_only_the_difference_is_rebuilt_and_the_listener_stays(
+    group: Group, stack: ExitStack
+) -> None:
+    sockets = open_in(stack, group, LOOPBACK)
+    number = sockets.listener.fileno()
+    assert sockets.refresh([LOOPBACK, "127.0.0.2"])
+    assert sockets.send(b"from two addresses of one interface") == 2
+    sources = {sockets.listener.recvfrom(2_000)[1][0] for _ in range(2)}
+    assert sources == {LOOPBACK, "127.0.0.2"}
+    assert sockets.refresh(["127.0.0.2"])
+    assert sockets.send(b"from one of them") == 1
+    assert next_datagram(sockets) == b"from one of them"
+    assert sockets.listener.fileno() == number
+
+
+def test_interfaces_left_are_heard_no_more(group: Group, stack: ExitStack) -> None:
+    sockets, sender = (open_in(stack, group, LOOPBACK) for _ in range(2))
+    # The kernel gives each listener what any other listener of the machine has joined.
+    sender.listener.close()
+    assert sockets.refresh([])
+    assert sender.send(b"not for us") == 1
+    assert hears_nothing(sockets)
+    assert sockets.refresh([LOOPBACK])
+    assert sender.send(b"beacon") == 1
+    assert next_datagram(sockets) == b"beacon"
 
 
 def test_interface_that_cannot_send_is_passed_over(group: Group, stack: ExitStack) -> None:
-    sender = sender_to(stack, group)
-    assert sender.send(b"x" * 70_000) == 0, "too long for any datagram"
-    assert sender.send(b"beacon") == 1
-    sender.close()
-    assert sender.send(b"beacon") == 0
+    sockets = open_in(stack, group, LOOPBACK)
+    assert sockets.send(b"x" * 70_000) == 0, "too long for any datagram"
+    assert sockets.send(b"beacon") == 1
+    sockets.close()
+    assert sockets.send(b"beacon") == 0
 
 
-def test_one_beacon_goes_through_each_interface(group: Group, stack: ExitStack) -> None:
-    listener = listen(stack, group, [LOOPBACK])
-    both = MulticastSender(group.group, group.port, [LOOPBACK, LOOPBACK])
-    stack.enter_context(closing(both))
-    assert both.send(b"beacon") == 2
-    assert [next_datagram(listener), next_datagram(listener)] == [b"beacon"] * 2
+# A network of our own, in which interfaces can be taken away. The scenarios are functions of this
+# module, run by a child inside it. Their cable leads from "near" to "far", both on this machine.
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# As root of a user namespace anybody may do it, where that is allowed at all. The mount shows the
+# files about the new interfaces, not about the machine's. Nobody else is there: any port will do.
+IN_NAMESPACE = ("unshare", "--map-root-user", "--net", "--mount", "sh", "-ec")
+PREPARATION = "mount -t sysfs sysfs /sys && ip link set lo up"
+CABLE = "link add near type veth peer name far"
+NEAR = "10.9.0.1"
+GROUP = Group("239.254.0.1", 7700)
+
+
+def ip(arguments: str) -> None:
+    subprocess.run(["ip", *arguments.split()], check=True, timeout=PATIENCE_S)
+
+
+def plug_in() -> None:
+    ip(CABLE)
+    ip(f"addr add {NEAR}/24 dev near")
+    ip("link set near up")
+    ip("link set far up")
+
+
+def assert_beacons_pass(sockets: MulticastSockets, *, count: int = 1) -> None:
+    assert sockets.send(b"beacon") == count
+    assert [next_datagram(sockets) for _ in range(count)] == [b"beacon"] * count
+
+
+def scenario_interface_goes_down_and_comes_back(sockets: MulticastSockets) -> None:
+    assert_beacons_pass(sockets, count=2)
+    ip("link set near down")
+    assert NEAR not in usable_interface_addresses()
+    assert sockets.send(b"beacon") == 1, "not refreshed yet"
+    assert next_datagram(sockets) == b"beacon"
+    assert sockets.refresh([LOOPBACK])
+    assert_beacons_pass(sockets)
+    ip("link set near up")
+    assert sockets.refresh([NEAR, LOOPBACK])
+    assert_beacons_pass(sockets, count=2)
+
+
+def scenario_interface_was_down_between_two_looks(sockets: MulticastSockets) -> None:
+    ip("link set near down")
+    ip("link set near up")
+    assert sockets.refresh([NEAR, LOOPBACK]), "the switch learns of us again"
+    assert not sockets.refresh([NEAR, LOOPBACK])
+    assert_beacons_pass(sockets, count=2)
+
+
+def scenario_cable_was_out_between_two_looks(sockets: MulticastSockets) -> None:
+    ip("link set far down")
+    ip("link set far up")
+    assert sockets.refresh([NEAR, LOOPBACK]), "the switch learns of us again"
+    assert_beacons_pass(sockets, count=2)
+
+
+def scenario_address_was_lost_between_two_looks(sockets: MulticastSockets) -> None:
+    ip(f"addr del {NEAR}/24 dev near")
+    ip(f"addr add {NEAR}/24 dev near")
+    assert not sockets.refresh([NEAR, LOOPBACK])
+    assert_beacons_pass(sockets, count=2)
+
+
+def scenario_interface_was_made_anew_between_two_looks(sockets: MulticastSockets) -> None:
+    for _ in range(25):  # More often than one socket may have memberships.
+        ip("link del near")
+        plug_in()
+        assert sockets.send(b"beacon") == 1, "the old one is of no use"
+        assert next_datagram(sockets) == b"beacon"
+        assert sockets.refresh([NEAR, LOOPBACK])
+        assert_beacons_pass(sockets, count=2)
+
+
+def scenario_all_interfaces_go_and_one_returns(sockets: MulticastSockets) -> None:
+    ip("link del near")
+    ip("link set lo down")
+    assert sockets.refresh([NEAR]), "it is in the list still, but gone"
+    assert not sockets.refresh([])
+    assert sockets.send(b"beacon") == 0
+    plug_in()
+    assert sockets.refresh([NEAR])
+    assert_beacons_pass(sockets)
+
+
+def scenario_another_address_on_the_same_interface(sockets: MulticastSockets) -> None:
+    ip("addr add 10.9.0.2/24 dev near")
+    ip(f"addr del {NEAR}/24 dev near")
+    ip("addr add 10.9.0.2/24 dev near")  # The kernel took it away together with the first.
+    assert sockets.refresh(["10.9.0.2", LOOPBACK])
+    assert_beacons_pass(sockets, count=2)
+
+
+SCENARIOS: dict[str, Callable[[MulticastSockets], None]] = {
+    name.removeprefix("scenario_"): scenario
+    for name, scenario in list(globals().items())
+    if name.startswith("scenario_")
+}
+
+
+def run_scenario(name: str) -> None:
+    """Run in the child: a cable, sockets on it and on loopback, and then what is to happen."""
+    plug_in()
+    with closing(MulticastSockets(*GROUP)) as sockets:
+        number = sockets.listener.fileno()
+        assert sockets.refresh([NEAR, LOOPBACK])
+        SCENARIOS[name](sockets)
+        assert sockets.listener.fileno() == number
+
+
+def run_in_namespace(shell_line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*IN_NAMESPACE, f"{PREPARATION} && {shell_line}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.fixture(name="_namespace", scope="module")
+def fixture_namespace() -> None:
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        pytest.skip("no network namespace: unshare and ip are not both installed")
+    probe = run_in_namespace(f"ip {CABLE}")
+    if probe.returncode != 0:
+        pytest.skip(f"no network namespace: {probe.stderr.strip()}")
+
+
+@pytest.mark.usefixtures("_namespace")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_group_is_heard_again_when(name: str) -> None:
+    module = "tests.transport.test_multicast"
+    done = run_in_namespace(
+        f"exec '{sys.executable}' -c 'from {module} import *; run_scenario(\"{name}\")'"
+    )
+    assert done.returncode == 0, done.stderr

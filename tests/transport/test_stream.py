@@ -230,7 +230,8 @@ class TestDial:
 
         async def main(address: Address) -> None:
             received = Received()
-            sock = await dial(address, HELLO, KEYS, NODE_ID)
+            sock, node_id = await dial(address, HELLO, KEYS, NODE_ID)
+            assert node_id == NODE_ID
             assert not sock.getblocking()
             await attach(sock, received.stream)
             assert await received.take(2) == [b"welcome", None]

@@ -27,13 +27,14 @@ DECODERS: dict[str, catalog.Decoder[Any]] = {
 WORST_RECORD = MemberRecord(
     id=bytes(16),
     name="\N{GRINNING FACE}" * 63,  # The longest name that is configurable, in 4 bytes each.
-    host="h" * 253,  # The longest host name there is.
+    hosts=("h" * 253,),  # The longest host name there is.
     port=65_535,
     pid=2**22,
     storage_processes=64,
     workers=1024,
     incarnation=2**63,
     state=MemberState.SUSPECT,
+    accuser=bytes(16),
 )
 WORST_REPORT = NodeReport(
     stamp=TableStamp(2**63, bytes(16), 2**63),
@@ -51,7 +52,7 @@ def usual_record(number: int) -> MemberRecord:
     return MemberRecord(
         id=random.Random(number).randbytes(16),
         name=f"library-{number}",
-        host=f"192.168.1.{number % 250 + 1}",
+        hosts=(f"192.168.1.{number % 250 + 1}",),
         port=7701,
         pid=12_000 + number,
         storage_processes=4,
@@ -80,6 +81,8 @@ def message_of(kind: Any, generator: random.Random) -> Any:
         return message_of(generator.choice(arguments), generator)
     if origin is list:
         return [message_of(arguments[0], generator) for _ in range(generator.randrange(4))]
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return tuple(message_of(arguments[0], generator) for _ in range(generator.randrange(4)))
     if origin is tuple:
         return tuple(message_of(argument, generator) for argument in arguments)
     if origin is dict:

@@ -80,7 +80,7 @@ def test_what_is_no_hello_is_refused(data: bytes) -> None:
         unpack_hello(data)
 
 
-@pytest.mark.parametrize("purpose", [0, 4, 255])
+@pytest.mark.parametrize("purpose", [0, 6, 255])
 def test_unknown_purpose_is_refused(purpose: int) -> None:
     packed = HELLO.pack()
     with pytest.raises(ProtocolError, match=f"unknown connection purpose {purpose}"):

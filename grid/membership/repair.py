@@ -1,0 +1,206 @@
+"""What gossip missed: whole lists compared, the dead called again, splits settled.
+
+Responsible for: push/pull of member lists over a connection (first contact, and from time to
+time with a random member), calling the recently dead so that a healed split is noticed, and
+deciding which side gives way when two nodes hold each other for dead.
+
+Not responsible for: merging records (``beliefs.py``), finding addresses (``discovery.py``).
+
+Splits. Dead is final for a boot id, so when a split heals, the nodes of one side must come
+back as new nodes. Who holds the other for dead says so (`Dispute`). A node that does not hold
+the disputer for dead as well was paused or alone, and gives way. If both hold each other for
+dead, the side with the lower standing gives way (the higher term, then the lower boot id of
+the coordinator wins); all nodes of one side have the same standing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+
+from grid.membership.beliefs import Beliefs
+from grid.membership.effects import (
+    Exchange,
+    MembershipEffect,
+    ReportReceived,
+    SelfDeclaredDead,
+    SendDatagram,
+)
+from grid.membership.messages import Dispute, MemberState, PushPull
+from grid.membership.options import MembershipOptions
+from grid.types import NODE_ID_BYTES, Address, NodeId, SetTimer
+
+EXCHANGE_TIMER = "repair-exchange"
+CONTACT_TIMER = "repair-contact"
+
+CONTACTS_MAX = 16
+"""Exchanges of this node's under way; more are not begun (whoever is met again, later)."""
+
+GONE_TOLD_MAX = 64
+"""The latest departures that go with a list."""
+
+SCALED_ABOVE = 32
+"""Push/pull slows down in larger clusters, as memberlist's: 6 times at 1,000 members."""
+
+
+def standing_of(term: int, leader_id: bytes) -> bytes:
+    """Return what compares greater for the side that stays: higher term, then lower boot id."""
+    return term.to_bytes(8, "big") + bytes(255 - byte for byte in leader_id)
+
+
+class Repair:
+    """Push/pull and disputes of one node."""
+
+    def __init__(
+        self,
+        beliefs: Beliefs,
+        options: MembershipOptions,
+        random: Random,
+        report: Callable[[], bytes],
+        standing: Callable[[], bytes],
+    ) -> None:
+        """Keep the parts; `start` begins."""
+        self._beliefs = beliefs
+        self._members = beliefs.members
+        self._options = options
+        self._random = random
+        self._report = report
+        self._standing = standing
+        self._under_way: set[Address] = set()
+        self._own_addresses: set[Address] = set()
+
+    def start(self) -> list[MembershipEffect]:
+        """Begin at a random phase."""
+        return [
+            SetTimer(EXCHANGE_TIMER, self._random.uniform(0.5, 1) * self._exchange_period_s()),
+            SetTimer(CONTACT_TIMER, self._contact_gap_s()),
+        ]
+
+    def handle_timer(self, timer: object) -> list[MembershipEffect]:
+        """Handle a timer set here."""
+        if timer == EXCHANGE_TIMER:
+            effects: list[MembershipEffect] = [
+                SetTimer(EXCHANGE_TIMER, self._exchange_period_s() * self._random.uniform(0.8, 1.2))
+            ]
+            if self._members.living_count > 1:
+                effects += self.contact(self._random_other())
+            return effects
+        return [SetTimer(CONTACT_TIMER, self._contact_gap_s()), *self._call_somebody_dead()]
+
+    # -- push/pull ------------------------------------------------------------------------
+
+    def contact(self, address: Address) -> list[MembershipEffect]:
+        """Exchange member lists with whoever answers at `address`."""
+        is_own = address == self._beliefs.own.address or address in self._own_addresses
+        if is_own or address in self._under_way or len(self._under_way) >= CONTACTS_MAX:
+            return []
+        self._under_way.add(address)
+        return [Exchange(address, self._list())]
+
+    def handle_exchange(
+        self, sender_id: NodeId, message: PushPull
+    ) -> tuple[list[MembershipEffect], PushPull]:
+        """Another node, authenticated, gives its list: merge it. Returns also: ours."""
+        known = self._members.get(sender_id)
+        if known is not None and known.state is MemberState.DEAD:
+            return [], PushPull(self._standing(), self._report(), [known])
+        reply = self._list()
+        if sender_id == self._beliefs.own.id:
+            return [], reply
+        return self._merge(sender_id, message), reply
+
+    def exchange_ended(
+        self, address: Address, sender_id: NodeId | None, reply: PushPull | None
+    ) -> list[MembershipEffect]:
+        """An exchange of ours is over; without `reply` nobody answered."""
+        self._under_way.discard(address)
+        if sender_id is None or reply is None:
+            return []
+        if sender_id == self._beliefs.own.id:
+            self._own_addresses.add(address)  # A seed that is this node.
+            return []
+        return self._merge(sender_id, reply)
+
+    def _merge(self, sender_id: NodeId, message: PushPull) -> list[MembershipEffect]:
+        own_id = self._beliefs.own.id
+        if any(r.id == own_id and r.state is MemberState.DEAD for r in message.records):
+            return self._settle(sender_id, None, message.standing)
+        known = self._members.get(sender_id)
+        if known is not None and known.state.is_gone:
+            return []
+        effects = self._beliefs.learn_list(message.records, sender_id)
+        # The connection has proved who answers at that address now.
+        effects += self._beliefs.bury_predecessors(sender_id)
+        sender = self._members.get_living(sender_id)
+        if sender is not None:
+            effects.append(ReportReceived(sender, message.report))
+        return effects
+
+    def _list(self) -> PushPull:
+        own = self._beliefs.own
+        others = [record for record in self._members.living() if record.id != own.id]
+        gone = self._members.lately_gone(GONE_TOLD_MAX)
+        return PushPull(self._standing(), self._report(), [own, *others, *gone])
+
+    def _exchange_period_s(self) -> float:
+        count = self._members.living_count
+        scale = 1 if count <= SCALED_ABOVE else math.ceil(math.log2(count) - 5) + 1
+        return self._options.exchange_period_s * scale
+
+    def _random_other(self) -> Address:
+        living = self._members.living()
+        while True:
+            record = living[self._random.randrange(len(living))]
+            if record.id != self._beliefs.own.id:
+                return record.address
+
+    # -- the dead, and splits -------------------------------------------------------------
+
+    def dispute(self, node_id: NodeId, address: Address) -> SendDatagram:
+        """Tell a node that it is held for dead here."""
+        return SendDatagram(address, Dispute(self._standing(), node_id))
+
+    def handle_dispute(
+        self, sender_id: NodeId, source: Address, message: Dispute
+    ) -> list[MembershipEffect]:
+        """Somebody holds this node for dead."""
+        if message.subject == self._beliefs.own.id:
+            return self._settle(sender_id, source, message.standing)
+        # Meant for a predecessor at this address; whoever says so has a cluster.
+        return [] if sender_id in self._members else self.contact(source)
+
+    def _settle(
+        self, sender_id: NodeId, source: Address | None, their_standing: bytes
+    ) -> list[MembershipEffect]:
+        if self._beliefs.own.state.is_gone:
+            return []
+        known = self._members.get(sender_id)
+        is_mutual = known is not None and known.state is MemberState.DEAD
+        own_standing = self._standing()
+        if not is_mutual or their_standing > own_standing:
+            return [SelfDeclaredDead()]
+        if their_standing < own_standing and source is not None:
+            return [self.dispute(sender_id, source)]
+        return []
+
+    def _call_somebody_dead(self) -> list[MembershipEffect]:
+        """Call one of the recently dead whose address nobody living has taken over."""
+        candidates = [
+            record
+            for record in self._members.lately_gone(GONE_TOLD_MAX)
+            if record.state is MemberState.DEAD and not self._members.living_at(record.address)
+        ]
+        if not candidates:
+            return []
+        chosen = self._random.choice(candidates)
+        return [self.dispute(chosen.node_id, chosen.address)]
+
+    def _contact_gap_s(self) -> float:
+        return self._options.gone_contact_period_s * self._random.uniform(0.8, 1.2)
+
+
+def lowest_living_standing(beliefs: Beliefs) -> bytes:
+    """Return the standing of a node that knows of no term: by the lowest boot id it sees."""
+    living = beliefs.members.living()
+    return standing_of(0, living[0].id if living else bytes(NODE_ID_BYTES))
