@@ -18,7 +18,7 @@ import msgspec
 import orjson
 from rich.console import Console
 
-from grid import bench_command
+from grid import bench_command, sim_command
 from grid import config as configuration
 from grid.api import (
     CONFIG_NAME,
@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = bench_command.add_parser(commands)
     _add_config(bench)
     bench.set_defaults(run=lambda given: bench_command.run(given, _load(given)))
+
+    sim_command.add_parser(commands).set_defaults(run=sim_command.run)
 
     accept = commands.add_parser("accept-loss", help="use lost partitions again, empty")
     _add_config(accept)

@@ -32,7 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"simulation"}),
     frozenset({"books"}),  # the analysis that `grid bench` runs; a user of the grid
     frozenset({"local", "api"}),  # what a program imports; see API below
-    frozenset({"bench_command"}),
+    frozenset({"bench_command", "sim_command"}),
     frozenset({"cli", "__main__"}),
 )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from grid.membership.members import MemberList
-from grid.membership.messages import MemberRecord
+from grid.membership.messages import MemberRecord, MemberState
 from grid.types import Address, NodeId
 
 DIRECT_WAIT_MIN_S = 0.1
@@ -26,6 +26,9 @@ ROUND_TRIPS_KEPT = 64
 ROUND_TRIPS_NEEDED = 8
 MIXED_AT_ONCE = 8
 """More newcomers than this are mixed into the pass by shuffling what is left of it."""
+
+LOOKED_AT_MAX = 32
+"""Members looked at to find helpers among."""
 
 RELAYS_MAX = 256
 """Pings made for others at once; beyond it the oldest is forgotten (its asker has two more)."""
@@ -96,17 +99,19 @@ class Prober:
     def choose_helpers(
         self, members: MemberList, count: int, excluded: frozenset[NodeId]
     ) -> list[MemberRecord]:
-        """Return up to `count` random living members that are not `excluded`."""
+        """Return up to `count` random alive members that are not `excluded`.
+
+        In a large cluster this looks at a random few: suspects are rare there.
+        """
         living = members.living()
-        chosen: dict[NodeId, MemberRecord] = {}
-        if len(living) <= 4 * (count + len(excluded)):
-            others = [record for record in living if record.node_id not in excluded]
-            return self._random.sample(others, min(count, len(others)))
-        while len(chosen) < count:
-            record = living[self._random.randrange(len(living))]
-            if record.node_id not in excluded:
-                chosen[record.node_id] = record
-        return list(chosen.values())
+        if len(living) > LOOKED_AT_MAX:
+            living = self._random.sample(living, LOOKED_AT_MAX)
+        fit = [
+            record
+            for record in living
+            if record.state is MemberState.ALIVE and record.node_id not in excluded
+        ]
+        return self._random.sample(fit, min(count, len(fit)))
 
     # -- own probes -----------------------------------------------------------------------
 

@@ -9,8 +9,10 @@ Not responsible for: merging records (``beliefs.py``), finding addresses (``disc
 Splits. Dead is final for a boot id, so when a split heals, the nodes of one side must come
 back as new nodes. Who holds the other for dead says so (`Dispute`). A node that does not hold
 the disputer for dead as well was paused or alone, and gives way. If both hold each other for
-dead, the side with the lower standing gives way (the higher term, then the lower boot id of
-the coordinator wins); all nodes of one side have the same standing.
+dead, the side with the lower standing gives way: the smaller one, so that a host without its
+cable does not cost the others their data, then the one with the lower term, then the one whose
+coordinator has the higher boot id. All nodes of one side have the same standing, for it is
+read off their table. If it does not decide, the higher boot id of the two gives way.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ SCALED_ABOVE = 32
 """Push/pull slows down in larger clusters, as memberlist's: 6 times at 1,000 members."""
 
 
-def standing_of(term: int, leader_id: bytes) -> bytes:
-    """Return what compares greater for the side that stays: higher term, then lower boot id."""
-    return term.to_bytes(8, "big") + bytes(255 - byte for byte in leader_id)
+def standing_of(size: int, term: int, leader_id: bytes) -> bytes:
+    """Return what compares greater for the side that stays: size, term, lower boot id."""
+    return size.to_bytes(4, "big") + term.to_bytes(8, "big") + bytes(255 - b for b in leader_id)
 
 
 class Repair:
@@ -177,12 +179,11 @@ class Repair:
             return []
         known = self._members.get(sender_id)
         is_mutual = known is not None and known.state is MemberState.DEAD
-        own_standing = self._standing()
-        if not is_mutual or their_standing > own_standing:
+        own_id = self._beliefs.own.node_id
+        is_theirs = (their_standing, own_id) > (self._standing(), sender_id)
+        if not is_mutual or is_theirs:
             return [SelfDeclaredDead()]
-        if their_standing < own_standing and source is not None:
-            return [self.dispute(sender_id, source)]
-        return []
+        return [] if source is None else [self.dispute(sender_id, source)]
 
     def _call_somebody_dead(self) -> list[MembershipEffect]:
         """Call one of the recently dead whose address nobody living has taken over."""
@@ -201,6 +202,6 @@ class Repair:
 
 
 def lowest_living_standing(beliefs: Beliefs) -> bytes:
-    """Return the standing of a node that knows of no term: by the lowest boot id it sees."""
+    """Return the standing of a node without a table: by the lowest boot id it sees."""
     living = beliefs.members.living()
-    return standing_of(0, living[0].id if living else bytes(NODE_ID_BYTES))
+    return standing_of(0, 0, living[0].id if living else bytes(NODE_ID_BYTES))

@@ -305,9 +305,12 @@ class Swim:
             return []
         if probe.is_answered_by_stream:
             return self._answered_by_stream_only(probe.target_id)
-        # Helpers that do not even say no indict this node's own connection, not the target's.
-        missed_nacks = len(probe.helpers) - len(probe.helpers_heard)
-        self._health.worsen(missed_nacks if probe.helpers else 1)
+        target = self._members.get_living(probe.target_id)
+        if target is not None and target.state is MemberState.ALIVE:
+            # Helpers that do not even say no indict this node's own connection, not the
+            # target's. The silence of somebody already suspected is no news of anyone's health.
+            missed_nacks = len(probe.helpers) - len(probe.helpers_heard)
+            self._health.worsen(missed_nacks if probe.helpers else 1)
         return self._beliefs.suspect(probe.target_id)
 
     def _ping(self, number: int, target: MemberRecord) -> Ping:

@@ -248,8 +248,8 @@ class ControlPlane:
         return known[2]
 
     def _standing(self) -> bytes:
-        """Which side of a split stays: the later term, then the lower coordinator id."""
-        stamp = self.follower.stamp
-        if stamp == NO_TABLE:
-            return standing_of(0, self.membership.members.living()[0].id)
-        return standing_of(stamp.term, stamp.coordinator)
+        """Which side of a split stays: see ``membership/repair.py``."""
+        table = self.follower.table
+        if table is None:
+            return standing_of(0, 0, self.membership.members.living()[0].id)
+        return standing_of(len(table.order), table.stamp.term, table.stamp.coordinator)

@@ -5,13 +5,15 @@ Not here: partition tables and stores (``cluster.py``), what is measured (``tria
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from random import Random
 
 from grid.membership.discovery import FoundCluster
+from grid.membership.effects import MemberChanged, SelfDeclaredDead
 from grid.membership.membership import Membership
 from grid.membership.messages import MemberRecord, PushPull
 from grid.membership.options import DiscoveryOptions, MembershipOptions
+from grid.simulation.network import NetworkFaults
 from grid.simulation.node import SimulatedNode
 from grid.simulation.world import World
 from grid.types import NodeId
@@ -59,7 +61,40 @@ class CrowdNode(SimulatedNode):
 
 
 class Crowd(World):
-    """A world of membership cores."""
+    """A world of membership cores.
+
+    `on_change` hears each change of each node's view; nothing else is kept, for there are
+    very many.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        faults: NetworkFaults | None = None,
+        membership_options: MembershipOptions | None = None,
+        discovery_options: DiscoveryOptions | None = None,
+        on_change: Callable[[CrowdNode, MemberChanged], None] | None = None,
+    ) -> None:
+        """Start empty at time zero."""
+        super().__init__(
+            seed,
+            faults=faults,
+            membership_options=membership_options,
+            discovery_options=discovery_options,
+        )
+        self._on_change = on_change
+
+    def notice(self, node: SimulatedNode, effect: MemberChanged | SelfDeclaredDead) -> None:
+        """Hand a change on; a node that learns of its own death starts anew."""
+        if isinstance(effect, SelfDeclaredDead):
+            if node.is_running:
+                self.restart(node)
+        elif self._on_change is not None and isinstance(node, CrowdNode):
+            self._on_change(node, effect)
+
+    def log(self, node: SimulatedNode, text: str) -> None:
+        """Keep nothing."""
 
     def make_node(self, number: int, own: MemberRecord) -> CrowdNode:
         """Return a node with its core."""

@@ -86,6 +86,9 @@ class Surroundings(Protocol):
     def machine_died(self, node: SimulatedNode) -> None:
         """Its machine is gone."""
 
+    def log(self, node: SimulatedNode, text: str) -> None:
+        """It has something to tell a person."""
+
     def notice(self, node: SimulatedNode, effect: MemberChanged | SelfDeclaredDead) -> None:
         """Its view has changed."""
 
@@ -277,7 +280,7 @@ class SimulatedNode:
             case KeepConnections(members=members):
                 self.kept = frozenset(record.node_id for record in members)
             case LogLine(text=text):
-                self.log.append(f"{self.world.clock.now_s:.3f} {text}")
+                self.world.log(self, text)
             case MemberChanged() | SelfDeclaredDead():
                 self.world.notice(self, effect)
             case _:

@@ -125,6 +125,10 @@ class World(ABC):
             lambda: keeper.perform(keeper.base_plane.connection_ended(ended)),
         )
 
+    def log(self, node: SimulatedNode, text: str) -> None:
+        """Keep what a node tells people."""
+        node.log.append(f"{self.clock.now_s:.3f} {text}")
+
     def notice(self, node: SimulatedNode, effect: MemberChanged | SelfDeclaredDead) -> None:
         """A node's view has changed; a node that learns of its own death starts anew."""
         self.notifications.append((self.clock.now_s, node.node_id, effect))

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+import grid
+from grid.transport.multicast import MulticastSockets
 from grid.transport.unix import local_node_ports
 
 DEADLINE_S = 60.0
@@ -32,6 +35,18 @@ def free_port() -> int:
         return port
 
 
+def has_multicast() -> bool:
+    """Whether loopback carries multicast on this machine."""
+    sockets = MulticastSockets("239.255.77.1", free_port())
+    try:
+        sockets.refresh(["127.0.0.1"])
+    except OSError:
+        return False
+    finally:
+        sockets.close()
+    return True
+
+
 def ask_until(question: Callable[[], bool]) -> None:
     """Ask a running cluster again and again until the answer is yes."""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -42,10 +57,18 @@ def ask_until(question: Callable[[], bool]) -> None:
 class Node:
     """A ``grid up`` under test."""
 
-    def __init__(self, *arguments: str) -> None:
-        """Start it; its output is read all the time."""
+    def __init__(
+        self,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it, by `prefix` if given; its output is read all the time."""
+        self.arguments = arguments
+        self.port = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "grid", "up", *arguments],
+            [*prefix, sys.executable, "-m", "grid", "up", *arguments],
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -64,20 +87,37 @@ class Node:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Return the first match of `pattern` in a line not looked at yet."""
+        deadline_s = time.monotonic() + DEADLINE_S
         while True:
-            line = self._new_lines.get(timeout=DEADLINE_S)
+            try:
+                line = self._new_lines.get(timeout=max(0.0, deadline_s - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {pattern!r} yet in:\n" + "\n".join(self.lines)) from None
             assert line is not None, f"ended without {pattern!r}:\n" + "\n".join(self.lines)
             self.lines.append(line)
             found = re.search(pattern, line)
             if found:
                 return found
 
+    def so_far(self) -> str:
+        """Return what it has printed by now, to explain a failure; `wait_for` sees none of it."""
+        with contextlib.suppress(queue.Empty):
+            while (line := self._new_lines.get_nowait()) is not None:
+                self.lines.append(line)
+        return "\n".join(self.lines)
+
     def wait_until_ready(self) -> int:
         """Wait until the node serves its partitions; return its port."""
-        port = int(self.wait_for(r"listening on [\d.]+:(\d+)")[1])
+        self.port = int(self.wait_for(r"listening on [\d.]+:(\d+)")[1])
         self.wait_for("ready")
         self.family()
-        return port
+        return self.port
+
+    def status(self) -> dict[str, Any]:
+        """Ask the node itself for the document of ``grid status --json``."""
+        config = self.arguments[self.arguments.index("--config") + 1]
+        with grid.connect(f"127.0.0.1:{self.port}", config=config) as client:
+            return client.status()
 
     def family(self) -> list[psutil.Process]:
         """Return all processes of the node now, and remember them for `assert_gone`."""

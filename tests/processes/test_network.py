@@ -10,21 +10,9 @@ from pathlib import Path
 import pytest
 
 import grid
-from grid.transport.multicast import MulticastSockets
-from tests.processes.nodes import Node, ask_until, free_port, node, run_grid, write_config
+from tests.processes.nodes import Node, ask_until, has_multicast, node, run_grid, write_config
 
 SECRET = "a secret of the test cluster"
-
-
-def has_multicast() -> bool:
-    sockets = MulticastSockets("239.255.77.1", free_port())
-    try:
-        sockets.refresh(["127.0.0.1"])
-    except OSError:
-        return False
-    finally:
-        sockets.close()
-    return True
 
 
 @pytest.mark.skipif(not has_multicast(), reason="loopback takes no multicast on this machine")

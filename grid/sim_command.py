@@ -1,0 +1,219 @@
+"""``grid sim``: the shipped membership core, simulated: as many nodes and hours as you like.
+
+Not here: the simulation and its figures (``simulation/trial.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from grid.simulation.trial import Outcome, Plan, Trial
+
+RANDOM_NODES = (2, 3, 4, 5, 8, 12, 24, 48, 96)
+"""Sizes that ``--hours`` chooses from when ``--nodes`` names none."""
+
+SEEDS = 1 << 31
+FALSE_DEATHS_SHOWN = 10
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate; return 1 when a living node was held for dead or a dead one never noticed."""
+    if options.hours is not None:
+        return _accumulate(options)
+    plan = _plan(options, options.nodes or 100, options.seed)
+    outcome = _run_one(plan, f"{plan.nodes} nodes, {plan.minutes:g} minutes")
+    document = outcome.document()
+    Console().print(_table(document))
+    _explain(outcome)
+    _write(options, document)
+    return 1 if _has_failed(outcome) else 0
+
+
+def _accumulate(options: argparse.Namespace) -> int:
+    """Run seed after seed until enough node-hours have passed."""
+    random = Random(options.seed)
+    node_hours, runs = 0.0, 0
+    failed: list[dict[str, Any]] = []
+    with _progress() as progress:
+        bar = progress.add_task("node-hours", total=options.hours)
+        while node_hours < options.hours:
+            nodes = options.nodes or random.choice(RANDOM_NODES)
+            outcome = Trial(_plan(options, nodes, random.randrange(SEEDS))).run(
+                lambda done_s, nodes=nodes, before=node_hours: progress.update(  # type: ignore[misc]  # defaults bind now
+                    bar, completed=min(options.hours, before + nodes * done_s / 3600)
+                )
+            )
+            node_hours += outcome.node_hours
+            runs += 1
+            if _has_failed(outcome):
+                failed.append(outcome.document())
+                _explain(outcome)
+    document = {
+        "node_hours": round(node_hours, 2),
+        "runs": runs,
+        "minutes": options.minutes,
+        "loss": options.loss,
+        "false_deaths": sum(one["false_deaths"] for one in failed),
+        "undetected": sum(one["undetected"] for one in failed),
+        "failed": failed,
+    }
+    Console().print(
+        f"{runs} runs, {node_hours:.1f} node-hours at {options.loss:.0%} loss: "
+        f"{document['false_deaths']} false deaths, {document['undetected']} undetected."
+    )
+    _write(options, document)
+    return 1 if failed else 0
+
+
+def _plan(options: argparse.Namespace, nodes: int, seed: int) -> Plan:
+    return Plan(
+        nodes=nodes,
+        minutes=options.minutes,
+        loss=options.loss,
+        seed=seed,
+        stalls_per_node_hour=options.stalls,
+    )
+
+
+def _run_one(plan: Plan, title: str) -> Outcome:
+    trial = Trial(plan)
+    with _progress() as progress:
+        bar = progress.add_task(title, total=60 * plan.minutes)
+        # A thousand member lists are a million objects that stay: not worth looking at again.
+        gc.freeze()
+        try:
+            return trial.run(lambda done_s: progress.update(bar, completed=done_s))
+        finally:
+            gc.unfreeze()
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    return bool(outcome.false_deaths) or outcome.undetected > 0
+
+
+def _explain(outcome: Outcome) -> None:
+    """Say what went wrong, and how to see it again."""
+    if not _has_failed(outcome):
+        return
+    plan = outcome.plan
+    console = Console(stderr=True, highlight=False)
+    for text in outcome.false_deaths[:FALSE_DEATHS_SHOWN]:
+        console.print(f"false death at {text}")
+    if outcome.undetected:
+        console.print(f"{outcome.undetected} deaths were not known to all after 20 s")
+    console.print(
+        f"again: grid sim --nodes {plan.nodes} --minutes {plan.minutes:g} --loss {plan.loss:g} "
+        f"--stalls {plan.stalls_per_node_hour:g} --seed {plan.seed}"
+    )
+
+
+def _table(document: dict[str, Any]) -> Table:
+    table = Table(title="simulated membership", show_header=False, title_justify="left")
+    for key, value in document.items():
+        if isinstance(value, dict):
+            for name, figure in value.items():
+                table.add_row(f"{key} {name}", "-" if figure is None else f"{figure:.2f}")
+        else:
+            table.add_row(key, str(value))
+    return table
+
+
+def _write(options: argparse.Namespace, document: dict[str, Any]) -> None:
+    if options.json is not None:
+        options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    is_terminal = sys.stderr.isatty()
+    return Progress(*columns, console=Console(stderr=True), transient=not is_terminal)
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """Declare the command's options."""
+    parser = commands.add_parser(
+        "sim", help="simulate the membership protocol with many nodes on a bad network"
+    )
+    parser.add_argument("--nodes", type=_nodes, metavar="N", help="how many nodes (100)")
+    parser.add_argument(
+        "--minutes", type=_minutes, default=12.0, metavar="M", help="simulated minutes (12)"
+    )
+    parser.add_argument(
+        "--loss", type=_share, default=0.05, metavar="P", help="share of datagrams lost (0.05)"
+    )
+    parser.add_argument(
+        "--stalls",
+        type=_rate,
+        default=6.0,
+        metavar="R",
+        help="pauses of up to 2 s per node and hour (6)",
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=1, metavar="N", help="decides everything else (1)"
+    )
+    parser.add_argument(
+        "--hours",
+        type=_hours,
+        metavar="H",
+        help="run random seeds (and sizes, without --nodes) until H node-hours are simulated",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    return parser
+
+
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+    return number
+
+
+def _nodes(text: str) -> int:
+    return _whole(text, 1, 5000)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, SEEDS)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    return _number(text, 0.1, 10_000)
+
+
+def _hours(text: str) -> float:
+    return _number(text, 0.01, 1_000_000)
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1)
+
+
+def _rate(text: str) -> float:
+    return _number(text, 0, 3600)
