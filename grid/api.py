@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from grid.client.connections import Gateway
+from grid.client.connections import Connections, Gateway
 from grid.client.options import ClientOptions
-from grid.client.session import Grid
+from grid.client.session import Grid, status_from
 from grid.config import Config, load, resolve_secret
 from grid.errors import ConnectError
 from grid.transport.unix import local_node_ports
@@ -75,8 +76,38 @@ def connect(address: str | None = None, *, config: str | Path | None = None) -> 
 
 def open_client(config: Config, address: str | None = None) -> Grid:
     """Connect with a configuration that is loaded already; see `connect`."""
+    keys = _keys(config)
+    return Grid(
+        _gateways(config, keys, address),
+        keys,
+        config.cluster.name,
+        config.client,
+        storage_options=config.storage,
+        executor_options=config.executor,
+    )
+
+
+def fetch_status(config: Config, address: str | None = None) -> dict[str, Any]:
+    """Return the status document, also of a node that has not joined a cluster yet.
+
+    Raises: ConnectError; AuthenticationError.
+    """
+    keys = _keys(config)
+    gateways = _gateways(config, keys, address)
+    connections = Connections(gateways, keys, config.cluster.name, config.client)
+    try:
+        return status_from(connections)
+    finally:
+        connections.close()
+
+
+def _keys(config: Config) -> ClusterKeys | None:
     secret = resolve_secret(config)
-    keys = derive_keys(secret, config.cluster.name) if secret is not None else None
+    return derive_keys(secret, config.cluster.name) if secret is not None else None
+
+
+def _gateways(config: Config, keys: ClusterKeys | None, address: str | None) -> list[Gateway]:
+    """Return whom to ask, in order."""
     gateways: list[Gateway] = []
     if address is not None:
         try:
@@ -89,14 +120,7 @@ def open_client(config: Config, address: str | None = None) -> Grid:
         gateways += sorted(ports, key=lambda port: (port != config.node.port, port))
         if keys is not None:
             gateways += [Address.parse(seed) for seed in config.discovery.seeds]
-    return Grid(
-        gateways,
-        keys,
-        config.cluster.name,
-        config.client,
-        storage_options=config.storage,
-        executor_options=config.executor,
-    )
+    return gateways
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from grid.api import (
     LOCAL_CLUSTER,
     LocalReady,
     LocalRequest,
+    fetch_status,
     find_config,
     local_config,
     open_client,
@@ -184,8 +185,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    with open_client(_load(options), options.connect) as client:
-        document = client.status()
+    document = fetch_status(_load(options), options.connect)
     if options.json:
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -26,6 +26,14 @@ from grid.wire.security import ClusterKeys
 MAP_NAME_BYTES_MAX = 255
 
 
+def status_from(connections: Connections) -> dict[str, Any]:
+    """Ask for the document that ``grid status --json`` prints; needs no partition table."""
+    reply = connections.ask(StatusWanted)
+    assert isinstance(reply, Status)
+    document: dict[str, Any] = msgspec.json.decode(reply.document)
+    return document
+
+
 class Grid:
     """A client of one cluster; a context manager. Safe to share between threads."""
 
@@ -75,10 +83,7 @@ class Grid:
 
     def status(self) -> dict[str, Any]:
         """Return what ``grid status --json`` prints."""
-        reply = self._connections.ask(StatusWanted)
-        assert isinstance(reply, Status)
-        document: dict[str, Any] = msgspec.json.decode(reply.document)
-        return document
+        return status_from(self._connections)
 
     def nodes(self) -> list[NodeView]:
         """Return the living nodes as the gateway sees them."""

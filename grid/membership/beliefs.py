@@ -85,9 +85,15 @@ class Beliefs:
         effects: list[MembershipEffect] = []
         is_joining = self.members.living_count == 1
         for record in records:
+            known = self.members.get_living(record.node_id)
+            if (
+                known is not None
+                and record.state is MemberState.ALIVE
+                and record.incarnation <= known.incarnation
+            ):
+                continue  # The usual case, and lists are long.
             claim = record
             if record.state is MemberState.DEAD and record.id != self.own.id:
-                known = self.members.get_living(record.node_id)
                 if known is None:
                     continue
                 claim = msgspec.structs.replace(

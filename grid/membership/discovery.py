@@ -149,16 +149,15 @@ class Discovery:
 
     def _call_addresses(self) -> list[MembershipEffect]:
         """Contact known addresses where no living member is: often while alone, else seldom."""
-        known = {record.address for record in self._living()}
+        members = self._beliefs.members
         effects: list[MembershipEffect] = []
         count = min(CALLS_AT_ONCE, len(self._addresses))
         for step in range(count):
             address = self._addresses[(self._next_call + step) % len(self._addresses)]
-            if address not in known:
+            if not members.living_at(address):
                 effects += self._contact(address)
         self._next_call += count
-        is_alone = len(known) == 1
-        gap_s = ALONE_GAP_S if is_alone else self._options.beacon_period_s
+        gap_s = ALONE_GAP_S if members.living_count == 1 else self._options.beacon_period_s
         return [*effects, SetTimer(SEED_TIMER, gap_s)]
 
     def _living(self) -> list[MemberRecord]:

@@ -99,8 +99,11 @@ class Contacts:
                 await asyncio.sleep(RETRY_GAP_S)
                 continue
             sock.close()
-            is_expected = node_id == ping.node_id
-            return StreamAnswer.ANSWERED if is_expected else StreamAnswer.ANOTHER_NODE
+            if node_id == ping.node_id:
+                return StreamAnswer.ANSWERED
+            # An address that leads back here (a bridge that every machine has) proves nothing.
+            is_own = node_id == self._own_id
+            return StreamAnswer.SILENT if is_own else StreamAnswer.ANOTHER_NODE
 
     async def _exchange(self, exchange: Exchange) -> None:
         node_id: NodeId | None = None

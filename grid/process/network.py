@@ -115,9 +115,7 @@ class NetworkProcess:
             ),
             late_s=settings.membership.late_s,
             on_table=self._on_table,
-            on_declared_dead=lambda: self._tell(
-                RestartWanted("the cluster holds this node for dead; it rejoins empty")
-            ),
+            on_declared_dead=self._on_declared_dead,
         )
         self._sessions = Sessions(
             self._tasks,
@@ -139,6 +137,7 @@ class NetworkProcess:
         self._held: list[Holding] = []
         self._report_number = 0
         self._is_admitted = False
+        self._is_declared_dead = False
         self._stopping: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
@@ -193,6 +192,17 @@ class NetworkProcess:
         if not self._is_admitted:
             self._is_admitted = True
             self._tell(Admitted())
+
+    def _on_declared_dead(self) -> None:
+        """Ask for a new start, once; say what goes with this one."""
+        if self._is_declared_dead:
+            return
+        self._is_declared_dead = True
+        entries = sum(holding.entries for holding in self._held)
+        discarded = f", and the {entries} entries it holds are discarded" if entries else ""
+        self._tell(
+            RestartWanted(f"the cluster holds this node for dead; it rejoins empty{discarded}")
+        )
 
     def _on_holdings(self, token: int, held: list[Holding]) -> None:
         self._held = held

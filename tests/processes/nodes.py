@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-import grid
+from grid.api import fetch_status
+from grid.config import load
 from grid.transport.multicast import MulticastSockets
 from grid.transport.unix import local_node_ports
 
@@ -116,8 +117,7 @@ class Node:
     def status(self) -> dict[str, Any]:
         """Ask the node itself for the document of ``grid status --json``."""
         config = self.arguments[self.arguments.index("--config") + 1]
-        with grid.connect(f"127.0.0.1:{self.port}", config=config) as client:
-            return client.status()
+        return fetch_status(load(Path(config)), f"127.0.0.1:{self.port}")
 
     def family(self) -> list[psutil.Process]:
         """Return all processes of the node now, and remember them for `assert_gone`."""
