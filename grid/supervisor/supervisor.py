@@ -23,7 +23,7 @@ from grid.supervisor.family import Family
 from grid.supervisor.load import LoadSampler
 from grid.supervisor.log_relay import LogRelay
 from grid.supervisor.observer import Observer
-from grid.supervisor.restart_policy import RestartPolicy
+from grid.supervisor.restart_policy import PAUSES_S, RestartPolicy
 from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child
 from grid.supervisor.strays import adopt_strays, kill_strays, reap_strays
@@ -73,6 +73,7 @@ class Supervisor:
         self._stop_count = 0
         self._start_failed = False
         self._failure: str | None = None
+        self._must_rejoin = False
         self._network_has_stopped = False
         self._workers_due_s: list[float] = []
         self._follower_end: tuple[float, Child] | None = None
@@ -90,6 +91,8 @@ class Supervisor:
                 if self._stop_count or self._start_failed:
                     break
                 pause_s = self._node_policy.pause_after_death_s(time.monotonic())
+                if pause_s is None and self._must_rejoin:
+                    pause_s = PAUSES_S[-1]  # The network's fault; it will not be bad for ever.
                 if pause_s is None:
                     self._observer.event("ERROR", "this node keeps failing; giving up")
                     return 1
@@ -106,6 +109,7 @@ class Supervisor:
     def _run_generation(self) -> None:
         """Run one family from its fork to the end of its last process."""
         self._failure = None
+        self._must_rejoin = False
         self._network_has_stopped = False
         self._workers_due_s = []
         self._follower_end = None
@@ -255,6 +259,7 @@ class Supervisor:
                 self._observer.event("INFO", "asked to stop (grid down): leaving the cluster")
             case RestartWanted(reason=reason):
                 self._failure = reason
+                self._must_rejoin = True
                 self._observer.event("WARNING", reason)
             case StartFailed(reason=reason):
                 self._failure = reason
