@@ -27,6 +27,7 @@ from grid.membership.beliefs import Beliefs
 from grid.membership.effects import MembershipEffect, Multicast
 from grid.membership.messages import Beacon, MemberRecord
 from grid.membership.options import DiscoveryOptions
+from grid.membership.repair import Repair
 from grid.types import Address, SetTimer
 
 BEACON_TIMER = "discovery-beacon"
@@ -58,7 +59,7 @@ DiscoveryEffect = MembershipEffect | FoundCluster
 
 
 class Discovery:
-    """Discovery of one node; `contact` begins an exchange of lists with an address."""
+    """Discovery of one node; `repair` exchanges lists with the addresses found."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Discovery:
         options: DiscoveryOptions,
         random: Random,
         report: Callable[[], bytes],
-        contact: Callable[[Address], list[MembershipEffect]],
+        repair: Repair,
         remembered: Iterable[Address] = (),
     ) -> None:
         """Keep the parts; `start` begins. `remembered`: where nodes answered in former runs."""
@@ -74,7 +75,7 @@ class Discovery:
         self._options = options
         self._random = random
         self._report = report
-        self._contact = contact
+        self._repair = repair
         seeds = [Address.parse(seed) for seed in options.seeds]
         self._addresses = list(dict.fromkeys([*seeds, *remembered]))
         self._next_call = 0
@@ -109,7 +110,7 @@ class Discovery:
         answer_share = ANSWERS_WANTED / self._beliefs.members.living_count
         if answer_share < 1 and self._random.random() >= answer_share:
             return []
-        return self._contact(self._beliefs.reachable(record).address)
+        return self._repair.contact(self._beliefs.reachable(record).address)
 
     def handle_timer(
         self, timer: object, *, has_table: bool, members_with_table: frozenset[bytes]
@@ -149,15 +150,18 @@ class Discovery:
 
     def _call_addresses(self) -> list[MembershipEffect]:
         """Contact known addresses where no living member is: often while alone, else seldom."""
-        members = self._beliefs.members
         effects: list[MembershipEffect] = []
         count = min(CALLS_AT_ONCE, len(self._addresses))
         for step in range(count):
             address = self._addresses[(self._next_call + step) % len(self._addresses)]
-            if not members.living_at(address):
-                effects += self._contact(address)
+            if not self._repair.is_member_at(address):
+                effects += self._repair.contact(address)
         self._next_call += count
-        gap_s = ALONE_GAP_S if members.living_count == 1 else self._options.beacon_period_s
+        gap_s = (
+            ALONE_GAP_S
+            if self._beliefs.members.living_count == 1
+            else self._options.beacon_period_s
+        )
         return [*effects, SetTimer(SEED_TIMER, gap_s)]
 
     def _living(self) -> list[MemberRecord]:

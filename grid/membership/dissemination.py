@@ -66,16 +66,19 @@ class Dissemination:
 
         `first` goes in any case, outside the count: what the receiver must hear of itself.
         """
-        chosen = [] if first is None else [first]
+        chosen: list[MemberRecord] = []
+        room = UPDATES_BYTES_MAX
+        if first is not None and (size := record_bytes(first)) <= room:
+            chosen.append(first)
+            room -= size
         if not self._updates:
             return chosen
         limit = 3 * math.ceil(math.log(member_count + 1))
-        room = UPDATES_BYTES_MAX - (0 if first is None else record_bytes(first))
         waiting = list(self._updates.items())
         if len(waiting) > 1:
             waiting.sort(key=lambda item: item[1].sent_count)
         for key, update in waiting:
-            if update.size_bytes > room:
+            if update.size_bytes > room or update.record == first:
                 continue
             room -= update.size_bytes
             chosen.append(update.record)

@@ -90,7 +90,7 @@ class Membership:
             beliefs, options, random, clock, self.health, report, self._repair.contact
         )
         self._discovery = Discovery(
-            beliefs, discovery_options, random, report, self._repair.contact, remembered
+            beliefs, discovery_options, random, report, self._repair, remembered
         )
 
     @property
@@ -118,6 +118,7 @@ class Membership:
         """The machine's interfaces have changed: announce it, with new addresses if so."""
         if hosts != self.own.hosts:
             self._beliefs.readdress(hosts)
+            self._repair.forget_addresses()
         return self._discovery.interfaces_changed()
 
     # -- datagrams ------------------------------------------------------------------------
@@ -144,6 +145,8 @@ class Membership:
         effects = self._beliefs.learn_all(message.updates)
         match message:
             case Ping():
+                # What it has just said of itself counts already.
+                sender = self.members.get_living(sender_id) or sender
                 effects.append(self._swim.handle_ping(sender, source, message))
             case Ack(probe=probe):
                 effects += self._swim.handle_ack(sender_id, probe)

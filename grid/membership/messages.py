@@ -8,16 +8,27 @@ datagram under 1,200 bytes with its envelope (``wire/datagram.py``).
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from grid.types import Address, NodeId
+from grid.types import NODE_ID_BYTES, Address, NodeId
 
 UPDATES_BYTES_MAX = 900
 """Budget for the piggybacked records of one datagram, out of 1,200."""
 
 HOSTS_MAX = 4
 """Addresses a node tells of itself: one for each LAN it stands in."""
+
+NAME_CHARACTERS_MAX = 128
+"""Longer than a configured name, which may get a number added."""
+
+# What no correct node sends is refused when it is decoded: who has the secret may still be broken.
+BootId = Annotated[bytes, Meta(min_length=NODE_ID_BYTES, max_length=NODE_ID_BYTES)]
+Host = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")]
+Hosts = Annotated[tuple[Host, ...], Meta(min_length=1, max_length=HOSTS_MAX)]
+Count = Annotated[int, Meta(ge=0, le=1 << 31)]
 
 
 class MemberState(IntEnum):
@@ -41,16 +52,16 @@ class MemberRecord(msgspec.Struct, array_like=True, frozen=True):
     member whose own probe failed, so that independent suspicions can be counted.
     """
 
-    id: bytes
-    name: str
-    hosts: tuple[str, ...]
-    port: int
-    pid: int
-    storage_processes: int
-    workers: int
-    incarnation: int
+    id: BootId
+    name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)]
+    hosts: Hosts
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    pid: Count
+    storage_processes: Count
+    workers: Count
+    incarnation: Annotated[int, Meta(ge=0, le=1 << 62)]
     state: MemberState
-    accuser: bytes = b""
+    accuser: Annotated[bytes, Meta(max_length=NODE_ID_BYTES)] = b""
 
     @property
     def node_id(self) -> NodeId:
@@ -60,7 +71,7 @@ class MemberRecord(msgspec.Struct, array_like=True, frozen=True):
     @property
     def host(self) -> str:
         """The address to use."""
-        return self.hosts[0] if self.hosts else ""
+        return self.hosts[0]
 
     @property
     def address(self) -> Address:
@@ -88,8 +99,8 @@ class PingReq(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Ping `subject` for me; answered by `RelayedAck`, or by `Nack` after `patience_ms`."""
 
     probe: int
-    subject: bytes
-    patience_ms: int
+    subject: BootId
+    patience_ms: Count
     report: bytes
     updates: list[MemberRecord]
 
@@ -118,14 +129,14 @@ class Gossip(msgspec.Struct, array_like=True, frozen=True, tag=6):
 class ProcessEnded(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """I have all three signs that the process of `subject` has ended (``process_death.py``)."""
 
-    subject: bytes
+    subject: BootId
 
 
 class Dispute(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """I hold you, this boot id, for dead; `standing` decides if you hold me for dead as well."""
 
     standing: bytes
-    subject: bytes
+    subject: BootId
 
 
 class Beacon(msgspec.Struct, array_like=True, frozen=True, tag=9):

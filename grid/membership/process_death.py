@@ -18,7 +18,7 @@ Not here: what follows from a death (``swim.py``), and connecting (``process/pee
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +34,10 @@ SUBJECTS_MAX = 256
 WITNESSES_NEEDED = 2
 
 
+TESTIMONY_S = 10.0
+"""Witnesses that far apart have not seen the same thing."""
+
+
 def watched_by(own_id: bytes, living: Sequence[MemberRecord]) -> tuple[MemberRecord, ...]:
     """Return the members after `own_id` in the ring; `living` is sorted by boot id."""
     start = bisect_right(living, own_id, key=lambda record: record.id)
@@ -41,18 +45,20 @@ def watched_by(own_id: bytes, living: Sequence[MemberRecord]) -> tuple[MemberRec
     return tuple(living[(start + step) % len(living)] for step in range(count))
 
 
+def watchers_of(subject_id: bytes, living: Sequence[MemberRecord]) -> tuple[MemberRecord, ...]:
+    """Return the members before `subject_id` in the ring: those that keep a connection to it."""
+    end = bisect_left(living, subject_id, key=lambda record: record.id)
+    count = min(WATCHED_MAX, len(living) - 1)
+    return tuple(living[(end - step) % len(living)] for step in range(1, count + 1))
+
+
 @dataclass(slots=True)
 class Evidence:
-    """What this node has seen itself since a connection ended."""
+    """What this node has seen itself since a connection ended; None: not known yet."""
 
     ping_number: int
-    is_refused: bool = False
-    is_silence_over: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all three signs are there."""
-        return self.is_refused and self.is_silence_over
+    is_refused: bool | None = None
+    is_silent: bool | None = None
 
 
 class ProcessDeaths:
@@ -61,7 +67,7 @@ class ProcessDeaths:
     def __init__(self) -> None:
         """Start without any."""
         self._evidence: dict[NodeId, Evidence] = {}
-        self._witnesses: dict[NodeId, set[NodeId]] = {}
+        self._witnesses: dict[NodeId, dict[NodeId, float]] = {}
 
     def open(self, subject_id: NodeId, ping_number: int) -> bool:
         """A connection ended: begin to collect; False if that is under way."""
@@ -77,21 +83,28 @@ class ProcessDeaths:
                 return subject_id
         return None
 
-    def refused(self, subject_id: NodeId) -> bool:
-        """A new connection was refused. Returns: whether the proof is complete."""
+    def dialled(self, subject_id: NodeId, *, is_refused: bool) -> bool:
+        """The attempt to connect is over. Returns: whether the proof is complete."""
         evidence = self._evidence.get(subject_id)
         if evidence is None:
             return False
-        evidence.is_refused = True
-        return evidence.is_complete
+        evidence.is_refused = is_refused
+        return self._conclude(subject_id, evidence)
 
-    def silence_over(self, subject_id: NodeId) -> bool:
+    def silent(self, subject_id: NodeId) -> bool:
         """The ping was not answered in time. Returns: whether the proof is complete."""
         evidence = self._evidence.get(subject_id)
         if evidence is None:
             return False
-        evidence.is_silence_over = True
-        return evidence.is_complete
+        evidence.is_silent = True
+        return self._conclude(subject_id, evidence)
+
+    def _conclude(self, subject_id: NodeId, evidence: Evidence) -> bool:
+        """Once both answers are in the case is closed, so that a later one can be opened."""
+        if evidence.is_refused is None or evidence.is_silent is None:
+            return False
+        del self._evidence[subject_id]
+        return evidence.is_refused
 
     def drop(self, subject_id: NodeId) -> None:
         """It lives: what was collected and said is void."""
@@ -102,12 +115,16 @@ class ProcessDeaths:
         """Forget own evidence: this node was not there to hear an answer."""
         self._evidence.clear()
 
-    def testify(self, subject_id: NodeId, witness_id: NodeId, living_count: int) -> bool:
+    def testify(
+        self, subject_id: NodeId, witness_id: NodeId, living_count: int, now_s: float
+    ) -> bool:
         """Count a witness who has all three signs. Returns: whether that is enough."""
-        if subject_id not in self._witnesses and len(self._witnesses) >= SUBJECTS_MAX:
+        known = self._witnesses.pop(subject_id, {})
+        witnesses = {who: at_s for who, at_s in known.items() if at_s > now_s - TESTIMONY_S}
+        if witness_id in witnesses or len(witnesses) < WITNESSES_NEEDED:
+            witnesses[witness_id] = now_s
+        self._witnesses[subject_id] = witnesses
+        if len(self._witnesses) > SUBJECTS_MAX:
             del self._witnesses[next(iter(self._witnesses))]
-        witnesses = self._witnesses.setdefault(subject_id, set())
-        if len(witnesses) < WITNESSES_NEEDED:
-            witnesses.add(witness_id)
         # With two members there is no second witness.
         return len(witnesses) >= min(WITNESSES_NEEDED, living_count - 1)

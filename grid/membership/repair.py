@@ -39,6 +39,9 @@ CONTACT_TIMER = "repair-contact"
 CONTACTS_MAX = 16
 """Exchanges of this node's under way; more are not begun (whoever is met again, later)."""
 
+ANSWERED_MAX = 256
+"""Addresses of which it is remembered who answered there."""
+
 GONE_TOLD_MAX = 64
 """The latest departures that go with a list."""
 
@@ -46,9 +49,14 @@ SCALED_ABOVE = 32
 """Push/pull slows down in larger clusters, as memberlist's: 6 times at 1,000 members."""
 
 
-def standing_of(size: int, term: int, leader_id: bytes) -> bytes:
-    """Return what compares greater for the side that stays: size, term, lower boot id."""
-    return size.to_bytes(4, "big") + term.to_bytes(8, "big") + bytes(255 - b for b in leader_id)
+def standing_of(size: int, term: int, leader_id: bytes, *, has_leader: bool = True) -> bytes:
+    """Return what compares greater for the side that stays.
+
+    The larger side; then the higher term; then the side that still has the leader (the other
+    has not taken over yet); then the lower boot id of the leader.
+    """
+    numbers = size.to_bytes(4, "big") + term.to_bytes(8, "big") + bytes((has_leader,))
+    return numbers + bytes(255 - byte for byte in leader_id)
 
 
 class Repair:
@@ -70,7 +78,7 @@ class Repair:
         self._report = report
         self._standing = standing
         self._under_way: set[Address] = set()
-        self._own_addresses: set[Address] = set()
+        self._answered: dict[Address, NodeId] = {}
 
     def start(self) -> list[MembershipEffect]:
         """Begin at a random phase."""
@@ -94,11 +102,25 @@ class Repair:
 
     def contact(self, address: Address) -> list[MembershipEffect]:
         """Exchange member lists with whoever answers at `address`."""
-        is_own = address == self._beliefs.own.address or address in self._own_addresses
+        is_own = self._beliefs.own.id in (
+            *self._members.living_at(address),
+            self._answered.get(address),
+        )
         if is_own or address in self._under_way or len(self._under_way) >= CONTACTS_MAX:
             return []
         self._under_way.add(address)
         return [Exchange(address, self._list())]
+
+    def is_member_at(self, address: Address) -> bool:
+        """Whether a living member answers there, though perhaps it tells another address."""
+        if self._members.living_at(address):
+            return True
+        answered = self._answered.get(address)
+        return answered is not None and self._members.get_living(answered) is not None
+
+    def forget_addresses(self) -> None:
+        """This node stands in other networks now: who answers where is not known any more."""
+        self._answered.clear()
 
     def handle_exchange(
         self, sender_id: NodeId, message: PushPull
@@ -106,7 +128,8 @@ class Repair:
         """Another node, authenticated, gives its list: merge it. Returns also: ours."""
         known = self._members.get(sender_id)
         if known is not None and known.state is MemberState.DEAD:
-            return [], PushPull(self._standing(), self._report(), [known])
+            reply = PushPull(self._standing(), self._report(), [known])
+            return self._hear_of_own_death(sender_id, message), reply
         reply = self._list()
         if sender_id == self._beliefs.own.id:
             return [], reply
@@ -119,15 +142,17 @@ class Repair:
         self._under_way.discard(address)
         if sender_id is None or reply is None:
             return []
+        self._answered.pop(address, None)
+        self._answered[address] = sender_id
+        if len(self._answered) > ANSWERED_MAX:
+            del self._answered[next(iter(self._answered))]
         if sender_id == self._beliefs.own.id:
-            self._own_addresses.add(address)  # A seed that is this node.
-            return []
+            return []  # A seed that is this node.
         return self._merge(sender_id, reply)
 
     def _merge(self, sender_id: NodeId, message: PushPull) -> list[MembershipEffect]:
-        own_id = self._beliefs.own.id
-        if any(r.id == own_id and r.state is MemberState.DEAD for r in message.records):
-            return self._settle(sender_id, None, message.standing)
+        if effects := self._hear_of_own_death(sender_id, message):
+            return effects
         known = self._members.get(sender_id)
         if known is not None and known.state.is_gone:
             return []
@@ -138,6 +163,12 @@ class Repair:
         if sender is not None:
             effects.append(ReportReceived(sender, message.report))
         return effects
+
+    def _hear_of_own_death(self, sender_id: NodeId, message: PushPull) -> list[MembershipEffect]:
+        own_id = self._beliefs.own.id
+        if any(r.id == own_id and r.state is MemberState.DEAD for r in message.records):
+            return self._settle(sender_id, None, message.standing)
+        return []
 
     def _list(self) -> PushPull:
         own = self._beliefs.own

@@ -50,7 +50,7 @@ from grid.membership.messages import (
 )
 from grid.membership.options import MembershipOptions
 from grid.membership.probing import Prober, Relay
-from grid.membership.process_death import ProcessDeaths, watched_by
+from grid.membership.process_death import ProcessDeaths, watched_by, watchers_of
 from grid.types import WARNING, Address, LogLine, NodeId, SetTimer
 
 PERIOD_TIMER = "swim-period"
@@ -116,17 +116,15 @@ class Swim:
 
     def handle_ack(self, sender_id: NodeId, probe: int) -> list[MembershipEffect]:
         """A ping is answered: an own one, one for somebody else, or one that asks for death."""
+        self._deaths.drop(sender_id)  # It lives, whatever it answers.
         if self._prober.answered(probe, sender_id, self._clock()):
             self._health.improve()
             self._stream_only.pop(sender_id, None)
-            self._deaths.drop(sender_id)
             return self._beliefs.bury_predecessors(sender_id)
         relay = self._prober.relay_answered(probe, sender_id)
         if relay is not None:
             answer = RelayedAck(relay.asker_probe, self._report(), self._updates())
             return [SendDatagram(relay.asker_address, answer)]
-        if self._deaths.subject_of(probe) == sender_id:
-            self._deaths.drop(sender_id)
         return []
 
     def handle_ping_req(
@@ -161,9 +159,7 @@ class Swim:
         subject = self._members.get_living(NodeId(message.subject))
         if subject is None or subject.id == self._beliefs.own.id:
             return []
-        if self._deaths.testify(subject.node_id, witness_id, self._members.living_count):
-            return self._process_is_dead(subject.node_id)
-        return []
+        return self._process_is_dead(subject.node_id) if self._testify(subject, witness_id) else []
 
     # -- connections ----------------------------------------------------------------------
 
@@ -194,8 +190,10 @@ class Swim:
                 self._deaths.drop(node_id)
                 if probe is not None:
                     probe.is_answered_by_stream = True
-            case StreamAnswer.REFUSED if self._deaths.refused(node_id):
-                return self._bear_witness(node_id)
+            case _ if probe is None:
+                is_refused = answer is StreamAnswer.REFUSED
+                if self._deaths.dialled(node_id, is_refused=is_refused):
+                    return self._bear_witness(node_id)
         return []
 
     def _answered_by_stream_only(self, target_id: NodeId) -> list[MembershipEffect]:
@@ -237,7 +235,7 @@ class Swim:
                     return []
                 return [SendDatagram(relay.asker_address, Nack(relay.asker_probe))]
             case ("swim-silence", bytes(node_id)):
-                is_complete = self._deaths.silence_over(NodeId(node_id))
+                is_complete = self._deaths.silent(NodeId(node_id))
                 return self._bear_witness(NodeId(node_id)) if is_complete else []
             case _:
                 raise AssertionError(f"unknown timer {timer!r}")
@@ -283,7 +281,8 @@ class Swim:
             self._members, self._options.ping_req_members, frozenset((own_id, target.node_id))
         )
         probe.helpers = tuple(helper.node_id for helper in helpers)
-        left_s = max(0.0, probe.deadline_s - self._clock())
+        # After a late waking little may be left: the others must still have a chance.
+        left_s = max(self._options.probe_deadline_s / 4, probe.deadline_s - self._clock())
         patience_ms = int(1000 * left_s)
         effects: list[MembershipEffect] = [
             SendDatagram(
@@ -335,12 +334,25 @@ class Swim:
 
     def _bear_witness(self, subject_id: NodeId) -> list[MembershipEffect]:
         """All three signs are there: accuse, and tell the others that there is proof."""
-        own_id = self._beliefs.own.node_id
+        subject = self._members.get_living(subject_id)
+        if subject is None:
+            return []  # Others were faster.
         effects = self._beliefs.suspect(subject_id)
-        if self._deaths.testify(subject_id, own_id, self._members.living_count):
+        if self._testify(subject, self._beliefs.own.node_id):
             return [*effects, *self._process_is_dead(subject_id)]
+        others = self._others(subject_id)
+        if len(others) > TOLD_DIRECTLY_MAX:
+            # Only the other watchers can have signs of their own.
+            own_id = self._beliefs.own.id
+            watchers = watchers_of(subject_id, self._members.living())
+            others = [record.address for record in watchers if record.id != own_id]
         testimony = ProcessEnded(subject_id)
-        return [*effects, *(SendDatagram(a, testimony) for a in self._others(subject_id))]
+        return [*effects, *(SendDatagram(address, testimony) for address in others)]
+
+    def _testify(self, subject: MemberRecord, witness_id: NodeId) -> bool:
+        return self._deaths.testify(
+            subject.node_id, witness_id, self._members.living_count, self._clock()
+        )
 
     def _process_is_dead(self, subject_id: NodeId) -> list[MembershipEffect]:
         """Enough witnesses: it is dead now, and everybody hears so at once."""

@@ -31,7 +31,8 @@ RETRY_GAP_S = 0.05
 CONTACTS_MAX = 64
 """Short connections at once; one more counts as unanswered."""
 
-FAILURES = (OSError, TimeoutError, AuthenticationError, ProtocolError)
+FAILURES = (OSError, AuthenticationError, ProtocolError, ValueError, OverflowError)
+"""What may go wrong with a connection; the last two are for addresses that cannot exist."""
 
 PingEnded = Callable[[int, StreamAnswer], None]
 ExchangeEnded = Callable[[Address, NodeId | None, PushPull | None], None]

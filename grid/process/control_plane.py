@@ -252,4 +252,9 @@ class ControlPlane:
         table = self.follower.table
         if table is None:
             return standing_of(0, 0, self.membership.members.living()[0].id)
-        return standing_of(len(table.order), table.stamp.term, table.stamp.coordinator)
+        # A table names whom a split has taken away until the next one is published.
+        members = self.membership.members
+        present = [node_id for node_id in table.order if members.get_living(NodeId(node_id))]
+        coordinator = table.stamp.coordinator
+        has_coordinator = coordinator in present
+        return standing_of(len(present), table.stamp.term, coordinator, has_leader=has_coordinator)

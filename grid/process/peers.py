@@ -12,6 +12,7 @@ Runs in: network process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -41,6 +42,8 @@ class _PeerLink:
         self.stream: FrameStream | None = None
         self.dialling: asyncio.Task[None] | None = None
         self.is_kept = False
+        self.has_message = asyncio.Event()
+        """Cuts a pause between attempts short."""
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +70,7 @@ class PeerLinks:
             link.stream.send(body)
             return
         link.waiting.append(body)
+        link.has_message.set()
         self._ensure(link)
 
     def keep(self, members: Iterable[MemberRecord]) -> None:
@@ -110,17 +114,21 @@ class PeerLinks:
         link.member = member  # It may have another address now.
         return link
 
-    def _ensure(self, link: _PeerLink) -> None:
+    def _ensure(self, link: _PeerLink, after_s: float = 0.0) -> None:
         if link.dialling is None:
-            link.dialling = asyncio.get_running_loop().create_task(self._dial(link))
+            link.dialling = asyncio.get_running_loop().create_task(self._dial(link, after_s))
 
-    async def _dial(self, link: _PeerLink) -> None:
+    async def _dial(self, link: _PeerLink, pause_s: float) -> None:
         """Bring a link up; a kept one is tried until it is up or no longer wanted."""
         try:
             while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await link.has_message.wait()
+                link.has_message.clear()
                 if await self._try(link) or not link.is_kept:
                     return
-                await asyncio.sleep(REDIAL_GAP_S)
+                pause_s = REDIAL_GAP_S
         finally:
             link.dialling = None
 
@@ -148,7 +156,8 @@ class PeerLinks:
         if stream.was_reset:
             self._on_ended(link.member.node_id)
         if link.is_kept:
-            self._ensure(link)
+            # Not at once: it may be a node that ends every link as soon as it is up.
+            self._ensure(link, REDIAL_GAP_S)
 
 
 def _unexpected_frame(body: bytes) -> None:

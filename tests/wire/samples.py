@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import random
 import types
@@ -32,7 +33,7 @@ WORST_RECORD = MemberRecord(
     pid=2**22,
     storage_processes=64,
     workers=1024,
-    incarnation=2**63,
+    incarnation=2**62,
     state=MemberState.SUSPECT,
     accuser=bytes(16),
 )
@@ -77,6 +78,8 @@ def table_of(seed: int) -> PartitionTable:
 def message_of(kind: Any, generator: random.Random) -> Any:
     """Return one of everything that the type `kind` allows on the wire."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return allowed_of(kind, arguments[0], generator)
     if origin in (types.UnionType, typing.Union):
         return message_of(generator.choice(arguments), generator)
     if origin is list:
@@ -100,6 +103,16 @@ def message_of(kind: Any, generator: random.Random) -> Any:
     else:
         fields = list(typing.get_type_hints(kind).values())  # a NamedTuple
     return kind(*(message_of(field, generator) for field in fields))
+
+
+def allowed_of(kind: Any, base: Any, generator: random.Random) -> Any:
+    """Return one of what a type with bounds (`msgspec.Meta`) allows."""
+    for _ in range(1_000):
+        value = message_of(base, generator)
+        with contextlib.suppress(msgspec.ValidationError):
+            msgspec.convert(value, kind)
+            return value
+    raise AssertionError(f"no sample fits {kind}")
 
 
 _PRIMITIVES: dict[Any, tuple[Any, ...]] = {
