@@ -148,7 +148,10 @@ class Repair:
             del self._answered[next(iter(self._answered))]
         if sender_id == self._beliefs.own.id:
             return []  # A seed that is this node.
-        return self._merge(sender_id, reply)
+        effects = self._merge(sender_id, reply)
+        # This node has just called there: that proves who answers at the address now. A node
+        # that called here proves nothing of the kind, it may have died since.
+        return [*effects, *self._beliefs.bury_predecessors(sender_id)]
 
     def _merge(self, sender_id: NodeId, message: PushPull) -> list[MembershipEffect]:
         if effects := self._hear_of_own_death(sender_id, message):
@@ -157,8 +160,6 @@ class Repair:
         if known is not None and known.state.is_gone:
             return []
         effects = self._beliefs.learn_list(message.records, sender_id)
-        # The connection has proved who answers at that address now.
-        effects += self._beliefs.bury_predecessors(sender_id)
         sender = self._members.get_living(sender_id)
         if sender is not None:
             effects.append(ReportReceived(sender, message.report))

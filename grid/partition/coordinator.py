@@ -161,7 +161,7 @@ class Coordinator:
     def _collect(self) -> list[PartitionEffect]:
         table = self._table
         is_own_lineage = table.coordinator == self._own_id
-        if is_own_lineage and self._term_floor <= table.term:
+        if is_own_lineage and self._term_floor < table.term:
             stamp = TableStamp(table.term, self._own_id, table.version + 1)
         else:
             stamp = TableStamp(max(table.term, self._term_floor) + 1, self._own_id, 1)
@@ -183,6 +183,7 @@ class Coordinator:
         table = self._table
         owners = current.holders(table, self._alive)
         current.phase = "release"
+        current.planned_from = table.stamp
         if self._own_id not in current.held:
             self._abandon()
             return [*effects, *self._finish()]
@@ -220,6 +221,10 @@ class Coordinator:
     def _publish(self, current: Round) -> list[PartitionEffect]:
         """Write the next table from the releases that succeeded and send it to its members."""
         table = self._table
+        if table.stamp != current.planned_from:
+            # Another coordinator's table was adopted meanwhile.
+            self._abandon()
+            return self._finish()
         targets = current.targets
         kept_back: set[NodeId] = set()
         for node_id, asked in current.asked.items():

@@ -11,7 +11,16 @@ from typing import Literal
 
 from grid.partition.messages import Holding
 from grid.partition.table import PartitionTable
-from grid.types import INFO, PARTITION_COUNT, WARNING, LogLine, NodeId, PartitionId, TableStamp
+from grid.types import (
+    INFO,
+    NO_TABLE,
+    PARTITION_COUNT,
+    WARNING,
+    LogLine,
+    NodeId,
+    PartitionId,
+    TableStamp,
+)
 
 
 @dataclass(slots=True)
@@ -33,6 +42,8 @@ class Round:
     stamp: TableStamp
     waiting: set[NodeId]
     accepts_loss: bool = False
+    planned_from: TableStamp = NO_TABLE
+    """The table that the targets were planned from; they fit no other."""
     held: dict[NodeId, dict[int, Holding]] = field(default_factory=dict)
     targets: list[NodeId | None] = field(default_factory=list)
     asked: dict[NodeId, set[int]] = field(default_factory=dict)

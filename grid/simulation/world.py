@@ -186,6 +186,8 @@ class World(ABC):
             return
 
         def arrive() -> None:
+            if not sender.is_running:
+                return
             target = self._running.get(address)
             if self.network.is_rejecting(sender.host, address.host):
                 on_refused()

@@ -157,10 +157,18 @@ def test_exchange_with_oneself_changes_nothing() -> None:
     assert reply.records == [record(1)]
 
 
-def test_connection_proves_who_answers_so_the_predecessor_is_dead() -> None:
+def test_called_connection_proves_who_answers_so_the_predecessor_is_dead() -> None:
     tested = OneNode(knows=(2, 3))
     successor = changed(record(4), hosts=record(3).hosts)
-    assert record(3, DEAD) in changes(tested.meet(successor))
+    reply = PushPull(b"", REPORT, [successor])
+    ended = tested.core.exchange_ended(successor.address, successor.node_id, reply)
+    assert record(3, DEAD) in changes(ended)
+
+
+def test_connection_from_a_node_does_not_prove_that_it_is_the_one_that_answers_there() -> None:
+    tested = OneNode(knows=(2, 3))
+    successor = changed(record(4), hosts=record(3).hosts)
+    assert record(3, DEAD) not in changes(tested.meet(successor))
     assert tested.state(4) is ALIVE
 
 
