@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from grid.simulation.trial import Outcome, Plan, Trial
+from grid.simulation.trial import DOWN_S, Outcome, Plan, Trial
 
 RANDOM_NODES = (2, 3, 4, 5, 8, 12, 24, 48, 96)
 """Sizes that ``--hours`` chooses from when ``--nodes`` names none."""
@@ -110,10 +111,12 @@ def _explain(outcome: Outcome) -> None:
     for text in outcome.false_deaths[:FALSE_DEATHS_SHOWN]:
         console.print(f"false death at {text}")
     if outcome.undetected:
-        console.print(f"{outcome.undetected} deaths were not known to all after 20 s")
+        console.print(f"{outcome.undetected} deaths were not known to all after {DOWN_S:g} s")
+    # Exact, and on one line: it is there to be copied.
     console.print(
-        f"again: grid sim --nodes {plan.nodes} --minutes {plan.minutes:g} --loss {plan.loss:g} "
-        f"--stalls {plan.stalls_per_node_hour:g} --seed {plan.seed}"
+        f"again: grid sim --nodes {plan.nodes} --minutes {plan.minutes!r} --loss {plan.loss!r} "
+        f"--stalls {plan.stalls_per_node_hour!r} --seed {plan.seed}",
+        soft_wrap=True,
     )
 
 
@@ -175,8 +178,16 @@ def add_parser(
         metavar="H",
         help="run random seeds (and sizes, without --nodes) until H node-hours are simulated",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
     return parser
+
+
+def _file(text: str) -> Path:
+    """Refuse what cannot be written before the work is done, not after it."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
+    return path
 
 
 def _number(text: str, low: float, high: float) -> float:

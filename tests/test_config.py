@@ -82,12 +82,12 @@ class TestDefaults:
 
 class TestParse:
     def test_given_keys_replace_defaults(self):
-        text = '[node]\nport = 0\n[discovery]\nseeds = ["db:7701"]\n[membership]\nsuspicion_max_s = 5\n'
+        text = '[node]\nport = 0\n[discovery]\nseeds = ["db:7701"]\n[membership]\nlate_s = 5\n'
         config = parse(text, "cluster.toml")
         assert config.node.port == 0
         assert config.discovery.seeds == ("db:7701",)
-        assert config.membership.suspicion_max_s == 5.0
-        assert isinstance(config.membership.suspicion_max_s, float)
+        assert config.membership.late_s == 5.0
+        assert isinstance(config.membership.late_s, float)
         assert config.storage == Config().storage
 
     def test_unknown_key_is_named_with_its_near_miss(self):

@@ -25,14 +25,10 @@ TASK_MARK = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 # module has gone, or has its test by now, fails as well.
 WITHOUT_TEST: dict[str, str] = {
     "grid/secret_file.py": "only config.py uses it: tests/test_config.py runs all of it",
-    "grid/sim_command.py": "run by tests/test_cli.py",
     "grid/bench_command.py": "run by tests/books/test_run.py and tests/test_cli.py",
     "grid/client/links.py": "sockets under the executor: all of tests/client/test_executor.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",
-    "grid/process/driver.py": "performs effects on real sockets: tests/processes/test_network.py",
-    "grid/process/peers.py": "nodes join over its links: tests/processes/test_launcher.py",
     "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",
-    "grid/process/sessions.py": "answers every client: tests/client, tests/processes",
     "grid/process/status.py": "the document is checked in tests/client/test_session.py",
     "grid/supervisor/family.py": "forks and pipes: tests/processes/test_supervisor.py",
     "grid/supervisor/strays.py": "a task's sleeper, in tests/processes/test_supervisor.py",

@@ -101,7 +101,8 @@ class Driver:
     def on_exchange(self, sender: NodeId, message: PushPull) -> PushPull:
         """Another node's member list, for this one's."""
         effects, reply = self._plane.handle_exchange(sender, message)
-        self.perform(effects)
+        if not self._is_stopped:
+            self.perform(effects)
         return reply
 
     def _on_datagram(self, sender: NodeId, source: Address, message: MembershipMessage) -> None:

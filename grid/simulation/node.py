@@ -215,7 +215,9 @@ class SimulatedNode:
             call()
 
     def _handle_late(self, sender_id: NodeId, source: Address, message: MembershipMessage) -> None:
-        if self.is_running and not self.is_paused:
+        if self.is_paused:
+            self._inbox.append((sender_id, source, message))
+        elif self.is_running:
             self.perform(self.base_plane.handle_datagram(sender_id, source, message))
 
     def _when_free(self, call: Callable[..., None], *args: object) -> None:
@@ -244,7 +246,9 @@ class SimulatedNode:
             self.perform(self.base_plane.handle_timer(timer))
 
     def _run_late(self, timer: Hashable, number: int, due_s: float) -> None:
-        if self.is_running and not self.is_paused:
+        if self.is_paused:
+            self._overdue.append((due_s, timer, number))
+        elif self.is_running:
             self.perform(self.base_plane.woke_late(self.world.clock.now_s - due_s))
             self._run_timer(timer, number)
 

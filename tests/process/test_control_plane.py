@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from grid.membership.discovery import FOUNDING_TIMER
 from grid.membership.effects import MemberChanged, Multicast, SendDatagram
-from grid.membership.messages import Ack, Beacon, Gossip, MemberRecord, MemberState, PushPull
+from grid.membership.messages import Ack, Beacon, Gossip, MemberRecord, MemberState, Ping, PushPull
 from grid.membership.options import DiscoveryOptions, MembershipOptions
 from grid.membership.swim import PERIOD_TIMER
 from grid.partition.coordinator import CHECK_TIMER
@@ -185,6 +185,7 @@ def test_own_report_carries_load_and_stamp() -> None:
     tested.load = NodeReport(tasks_queued=7)
     hear(tested, 2)
     (ping,) = of_kind(SendDatagram, tested.handle_timer(PERIOD_TIMER))
+    assert isinstance(ping.message, Ping)
     report = decode_report(ping.message.report)
     assert report == NodeReport(stamp=table(1).stamp, tasks_queued=7)
 

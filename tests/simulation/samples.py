@@ -6,6 +6,7 @@ from collections import Counter
 from hashlib import sha256
 from random import Random
 
+from grid.membership.options import DiscoveryOptions
 from grid.partition.messages import PartitionMessage, Publish
 from grid.partition.table import PartitionTable
 from grid.simulation.cluster import ClusterNode, SimulatedCluster
@@ -14,6 +15,7 @@ from grid.storage.messages import Done, Put
 from grid.types import NodeId, TableStamp
 
 FORMING_LIMIT_S = 60.0
+SOUND = NetworkFaults()
 MILD = NetworkFaults(delay_s_max=0.05, loss=0.02, duplication=0.05)
 HARSH = NetworkFaults(delay_s_max=0.4, loss=0.2, duplication=0.1)
 
@@ -21,8 +23,10 @@ HARSH = NetworkFaults(delay_s_max=0.4, loss=0.2, duplication=0.1)
 class WatchedCluster(SimulatedCluster):
     """Remembers every table that was published, and which stamps were used twice."""
 
-    def __init__(self, seed: int, faults: NetworkFaults) -> None:
-        super().__init__(seed, faults=faults)
+    def __init__(
+        self, seed: int, faults: NetworkFaults, discovery: DiscoveryOptions | None = None
+    ) -> None:
+        super().__init__(seed, faults=faults, discovery_options=discovery)
         self.published: dict[TableStamp, PartitionTable] = {}
         self.repeated_stamps: list[TableStamp] = []
 
@@ -35,6 +39,30 @@ class WatchedCluster(SimulatedCluster):
 
     def run_for(self, duration_s: float) -> None:
         self.clock.run_until(self.clock.now_s + duration_s)
+
+    def has_one_view(self) -> bool:
+        """Whether all running nodes believe in exactly the running nodes."""
+        truth = {node.node_id for node in self.running}
+        return all(
+            {record.node_id for record in node.plane.membership.members.living()} == truth
+            for node in self.running
+        )
+
+    def agrees(self) -> bool:
+        """Whether there are one view and one table of exactly the running nodes."""
+        tables = {node.plane.follower.table for node in self.running}
+        table = tables.pop() if len(tables) == 1 else None
+        order = set() if table is None else set(table.order)
+        return order == {node.node_id for node in self.running} and self.has_one_view()
+
+    def run_until_agreed(self, within_s: float) -> bool:
+        """Run until all agree and nobody is about to restart; False when it takes longer."""
+        limit_s = self.clock.now_s + within_s
+        while not (self.agrees() and len(self.running) == len(self.nodes)):
+            if self.clock.now_s >= limit_s:
+                return False
+            self.run_for(0.25)
+        return True
 
     @property
     def table(self) -> PartitionTable:
