@@ -112,11 +112,8 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=not sys.stderr.isatty())
 
 
-def add_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> argparse.ArgumentParser:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser = commands.add_parser("bench", help="analyse novels serially and on the cluster")
     parser.add_argument(
         "--books", type=_positive, default=20, metavar="N", help="how many books (20)"
     )
@@ -135,7 +132,6 @@ def add_parser(
         help="pairs of a serial and a parallel run; figures are medians (1)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    return parser
 
 
 def _positive(text: str) -> int:

@@ -7,6 +7,7 @@ line or the configuration is wrong; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import sys
@@ -18,7 +19,6 @@ import msgspec
 import orjson
 from rich.console import Console
 
-from grid import bench_command, sim_command
 from grid import config as configuration
 from grid.api import (
     CONFIG_NAME,
@@ -45,6 +45,13 @@ from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
 
 NODES_MAX = 64
 
+LARGE_COMMANDS = {
+    "bench": ("grid.bench_command", "analyse novels serially and on the cluster"),
+    "sim": ("grid.sim_command", "simulate the membership protocol on a bad network"),
+}
+"""Commands that import much, each in its own module: loaded when asked for, because the time
+to import is most of the time that a node takes to start."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
@@ -52,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if list(arguments) == [LOCAL_CLUSTER]:  # For grid.local(), not for people.
             return _local_cluster()
-        options = _parser().parse_args(arguments)
+        options = _parser(arguments[0] if arguments else "").parse_args(arguments)
         code: int = options.run(options)
     except ConfigError as error:
         print(f"grid: {error}", file=sys.stderr)
@@ -69,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Return the parser; of `LARGE_COMMANDS` only `command` knows its options."""
     parser = argparse.ArgumentParser(
         prog="grid",
         description="A distributed in-memory data grid: one 'grid up' on each machine.",
@@ -99,11 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
     keygen.set_defaults(run=_keygen)
 
-    bench = bench_command.add_parser(commands)
-    _add_config(bench)
-    bench.set_defaults(run=lambda given: bench_command.run(given, _load(given)))
-
-    sim_command.add_parser(commands).set_defaults(run=sim_command.run)
+    for name, (module_name, help_text) in LARGE_COMMANDS.items():
+        large = commands.add_parser(name, help=help_text)
+        if name == command:
+            module = importlib.import_module(module_name)
+            _add_config(large)
+            module.add_options(large)
+            large.set_defaults(run=lambda given, module=module: module.run(given, _load(given)))
 
     accept = commands.add_parser("accept-loss", help="use lost partitions again, empty")
     _add_config(accept)

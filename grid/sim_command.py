@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from grid.config import Config
+from grid.membership.options import MembershipOptions
 from grid.simulation.trial import DOWN_S, Outcome, Plan, Trial
 
 RANDOM_NODES = (2, 3, 4, 5, 8, 12, 24, 48, 96)
@@ -27,11 +29,14 @@ SEEDS = 1 << 31
 FALSE_DEATHS_SHOWN = 10
 
 
-def run(options: argparse.Namespace) -> int:
-    """Simulate; return 1 when a living node was held for dead or a dead one never noticed."""
+def run(options: argparse.Namespace, config: Config) -> int:
+    """Simulate with the membership options of `config`.
+
+    Returns: 1 when a living node was held for dead or a dead one never noticed.
+    """
     if options.hours is not None:
-        return _accumulate(options)
-    plan = _plan(options, options.nodes or 100, options.seed)
+        return _accumulate(options, config.membership)
+    plan = _plan(options, config.membership, options.nodes or 100, options.seed)
     outcome = _run_one(plan, f"{plan.nodes} nodes, {plan.minutes:g} minutes")
     document = outcome.document()
     Console().print(_table(document))
@@ -40,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if _has_failed(outcome) else 0
 
 
-def _accumulate(options: argparse.Namespace) -> int:
+def _accumulate(options: argparse.Namespace, membership: MembershipOptions) -> int:
     """Run seed after seed until enough node-hours have passed."""
     random = Random(options.seed)
     node_hours, runs = 0.0, 0
@@ -49,7 +54,8 @@ def _accumulate(options: argparse.Namespace) -> int:
         bar = progress.add_task("node-hours", total=options.hours)
         while node_hours < options.hours:
             nodes = options.nodes or random.choice(RANDOM_NODES)
-            outcome = Trial(_plan(options, nodes, random.randrange(SEEDS))).run(
+            plan = _plan(options, membership, nodes, random.randrange(SEEDS))
+            outcome = Trial(plan).run(
                 lambda done_s, nodes=nodes, before=node_hours: progress.update(  # type: ignore[misc]  # defaults bind now
                     bar, completed=min(options.hours, before + nodes * done_s / 3600)
                 )
@@ -76,8 +82,11 @@ def _accumulate(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _plan(options: argparse.Namespace, nodes: int, seed: int) -> Plan:
+def _plan(
+    options: argparse.Namespace, membership: MembershipOptions, nodes: int, seed: int
+) -> Plan:
     return Plan(
+        membership=membership,
         nodes=nodes,
         minutes=options.minutes,
         loss=options.loss,
@@ -148,13 +157,8 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=not is_terminal)
 
 
-def add_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> argparse.ArgumentParser:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser = commands.add_parser(
-        "sim", help="simulate the membership protocol with many nodes on a bad network"
-    )
     parser.add_argument("--nodes", type=_nodes, metavar="N", help="how many nodes (100)")
     parser.add_argument(
         "--minutes", type=_minutes, default=12.0, metavar="M", help="simulated minutes (12)"
@@ -179,7 +183,6 @@ def add_parser(
         help="run random seeds (and sizes, without --nodes) until H node-hours are simulated",
     )
     parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
-    return parser
 
 
 def _file(text: str) -> Path:

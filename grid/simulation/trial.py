@@ -49,6 +49,7 @@ class Plan:
     stalls_per_node_hour: float = 6.0
     stall_s_max: float = 2.0
     has_crashes: bool = True
+    membership: MembershipOptions = field(default_factory=MembershipOptions)
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ class Trial:
         self.crowd = Crowd(
             plan.seed,
             faults=NetworkFaults(loss=plan.loss),
-            membership_options=MembershipOptions(),
+            membership_options=plan.membership,
             discovery_options=DiscoveryOptions(
                 multicast=plan.nodes <= MULTICAST_NODES_MAX, seeds=seeds
             ),
