@@ -6,31 +6,63 @@
         with g.executor() as pool:     # a concurrent.futures.Executor across machines
             print(sum(pool.map(pow, range(10), [2] * 10)))
 
-Public names only; the map of the code is ``ARCHITECTURE.md``.
+Public names only; the map of the code is ``ARCHITECTURE.md``. Each is loaded when it is first
+used: ``python -m grid up`` passes here too, and a node starts sooner without the client.
 """
 
 from __future__ import annotations
 
-from grid.api import connect, local
-from grid.client.current import current
-from grid.client.executor import GridExecutor
-from grid.client.map import Map
-from grid.client.session import Grid
-from grid.errors import (
-    AuthenticationError,
-    ConfigError,
-    ConnectError,
-    GridError,
-    KeyTooLargeError,
-    OperationError,
-    OperationTimeoutError,
-    PartitionLostError,
-    SerializationError,
-    TaskError,
-    TaskQueueFullError,
-    ValueTooLargeError,
-    WorkerLostError,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grid.api import connect, local
+    from grid.client.current import current
+    from grid.client.executor import GridExecutor
+    from grid.client.map import Map
+    from grid.client.session import Grid
+    from grid.errors import (
+        AuthenticationError,
+        ConfigError,
+        ConnectError,
+        GridError,
+        KeyTooLargeError,
+        OperationError,
+        OperationTimeoutError,
+        PartitionLostError,
+        SerializationError,
+        TaskError,
+        TaskQueueFullError,
+        ValueTooLargeError,
+        WorkerLostError,
+    )
+
+_HOMES = {
+    "grid.api": (
+        "connect",
+        "local",
+    ),
+    "grid.client.current": ("current",),
+    "grid.client.executor": ("GridExecutor",),
+    "grid.client.map": ("Map",),
+    "grid.client.session": ("Grid",),
+    "grid.errors": (
+        "AuthenticationError",
+        "ConfigError",
+        "ConnectError",
+        "GridError",
+        "KeyTooLargeError",
+        "OperationError",
+        "OperationTimeoutError",
+        "PartitionLostError",
+        "SerializationError",
+        "TaskError",
+        "TaskQueueFullError",
+        "ValueTooLargeError",
+        "WorkerLostError",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AuthenticationError",
@@ -53,3 +85,17 @@ __all__ = [
     "current",
     "local",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -99,3 +99,19 @@ def test_a_killed_node_s_partitions_are_lost_aloud_until_accepted():
         assert gone[0] not in numbers
         numbers[gone[0]] = 1
         assert numbers[gone[0]] == 1
+
+
+def test_every_public_name_is_there_and_no_other():
+    assert set(grid.__all__) <= set(dir(grid))
+    for name in grid.__all__:
+        assert getattr(grid, name).__module__.startswith("grid.")
+    with pytest.raises(AttributeError, match="has no attribute 'conect'"):
+        grid.conect  # noqa: B018  # the attribute is the test
+
+
+def test_importing_the_package_loads_nothing_that_is_not_used():
+    code = "import grid, sys; print(sorted(n for n in sys.modules if n.startswith('grid')))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert loaded.stdout.strip() == "['grid']"
