@@ -25,7 +25,6 @@ from grid.partition.messages import AcceptLoss
 from grid.partition.table import make_table
 from grid.process import driver as driver_module
 from grid.process.datagrams import DatagramPort
-from grid.process.driver import Driver
 from grid.types import (
     INFO,
     PARTITION_COUNT,
@@ -122,7 +121,7 @@ class Rig:
                 return cast(DatagramPort, NotingParts(self.heard))
             return DatagramPort(udp, None, KEYS, OWN.node_id, receive)
 
-        self.driver = Driver(
+        self.driver = driver_module.Driver(
             cast(Any, self.plane),
             KEYS,
             cast(Any, NotingParts(self.heard)),
@@ -278,7 +277,9 @@ def test_stopped_driver_fires_nothing_and_hears_nothing(run: Run, clock: FakeTim
         rig.driver.on_peer_message(node_id(2), AcceptLoss())
         rig.driver._on_connection_ended(node_id(2))
         rig.driver._on_exchange_ended(OWN.address, None, None)
-        await asyncio.sleep(0.01)
+        later = asyncio.get_running_loop().create_future()
+        later.get_loop().call_later(0.001, later.set_result, None)  # After the stopped timer.
+        await later
         assert rig.heard == [("stop",)]
 
     run(scenario())

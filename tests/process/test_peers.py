@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from grid.partition.messages import AcceptLoss, TableWanted
 from grid.process import peers as peers_module
 from grid.process.peers import UNSENT_MESSAGES_MAX, PeerLinks
-from grid.types import NO_TABLE, NodeId
+from grid.transport.stream import dial
+from grid.types import NO_TABLE, Address, NodeId
 from grid.wire.catalog import encode
 from grid.wire.handshake import Hello, Purpose
 
@@ -148,7 +150,13 @@ def test_end_of_a_kept_link_is_told_once_and_dialled_again(
     run(scenario)
 
 
-def test_attempts_that_fail_are_no_end_of_a_link() -> None:
+def test_attempts_that_fail_are_no_end_of_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[Address] = []
+
+    async def counted_dial(address: Address, *rest: Any) -> Any:
+        attempts.append(address)
+        return await dial(address, *rest)
+
     async def scenario(keeper: Keeper) -> None:
         with Gate(2).start() as gate:
             await keeper.keep(gate)
@@ -156,7 +164,8 @@ def test_attempts_that_fail_are_no_end_of_a_link() -> None:
             await until(lambda: keeper.ended != [])
             first = keeper.links._links[node_id(2)].dialling
             assert first is not None
-            await asyncio.sleep(5 * peers_module.REDIAL_GAP_S)
+            monkeypatch.setattr(peers_module, "dial", counted_dial)
+            await until(lambda: len(attempts) >= 5)
             assert keeper.ended == [node_id(2)]
             assert keeper.links._links[node_id(2)].dialling is first
 
