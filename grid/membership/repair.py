@@ -54,13 +54,16 @@ SCALED_ABOVE = 32
 """Push/pull slows down in larger clusters, as memberlist's: 6 times at 1,000 members."""
 
 
-def standing_of(size: int, term: int, leader_id: bytes, *, has_leader: bool = True) -> bytes:
+UNSETTLED = b""
+"""The standing of a node whose table does not agree with its member list yet."""
+
+
+def standing_of(size: int, term: int, leader_id: bytes) -> bytes:
     """Return what compares greater for the side that stays.
 
-    The larger side; then the higher term; then the side that still has the leader (the other
-    has not taken over yet); then the lower boot id of the leader.
+    The larger side; then the higher term; then the lower boot id of the leader.
     """
-    numbers = size.to_bytes(4, "big") + term.to_bytes(8, "big") + bytes((has_leader,))
+    numbers = size.to_bytes(4, "big") + term.to_bytes(8, "big")
     return numbers + bytes(255 - byte for byte in leader_id)
 
 
@@ -215,12 +218,27 @@ class Repair:
         if self._beliefs.own.state.is_gone:
             return []
         known = self._members.get(sender_id)
-        is_mutual = known is not None and known.state is MemberState.DEAD
-        own_id = self._beliefs.own.node_id
-        is_theirs = (their_standing, own_id) > (self._standing(), sender_id)
-        if not is_mutual or is_theirs:
+        if known is None or known.state is not MemberState.DEAD:
             return [SelfDeclaredDead()]
+        own_standing = self._standing()
+        if UNSETTLED in (own_standing, their_standing):
+            return []
+        own_id = self._beliefs.own.id
+        if (their_standing, own_id) > (own_standing, bytes(sender_id)):
+            return [*self._take_side_along(), SelfDeclaredDead()]
         return [] if source is None else [self.dispute(sender_id, source)]
+
+    def _take_side_along(self) -> list[MembershipEffect]:
+        """Tell the members of this side: who does not hold this node for dead gives way too.
+
+        Without a standing nobody else does: some of the other side may still be living here.
+        """
+        own_id = self._beliefs.own.id
+        return [
+            SendDatagram(record.address, Dispute(UNSETTLED, record.id))
+            for record in self._members.living()
+            if record.id != own_id
+        ]
 
     def _call_somebody_dead(self) -> list[MembershipEffect]:
         """Call one of the recently dead whose address nobody living has taken over."""

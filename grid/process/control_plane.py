@@ -32,7 +32,7 @@ from grid.membership.effects import (
 from grid.membership.membership import Membership
 from grid.membership.messages import MemberRecord, MembershipMessage, PushPull
 from grid.membership.options import DiscoveryOptions, MembershipOptions
-from grid.membership.repair import standing_of
+from grid.membership.repair import UNSETTLED, standing_of
 from grid.partition.coordinator import CHECK_TIMER, PHASE_TIMER, Coordinator, coordinator_of
 from grid.partition.effects import (
     AskHoldings,
@@ -253,8 +253,7 @@ class ControlPlane:
         if table is None:
             return standing_of(0, 0, self.membership.members.living()[0].id)
         # A table names whom a split has taken away until the next one is published.
-        members = self.membership.members
-        present = [node_id for node_id in table.order if members.get_living(NodeId(node_id))]
-        coordinator = table.stamp.coordinator
-        has_coordinator = coordinator in present
-        return standing_of(len(present), table.stamp.term, coordinator, has_leader=has_coordinator)
+        is_living = self.membership.members.get_living
+        if not all(is_living(NodeId(node_id)) for node_id in table.order):
+            return UNSETTLED
+        return standing_of(len(table.order), table.stamp.term, table.stamp.coordinator)

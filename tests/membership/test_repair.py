@@ -10,6 +10,7 @@ from grid.membership.effects import (
     MembershipEffect,
     ReportReceived,
     SelfDeclaredDead,
+    SendDatagram,
 )
 from grid.membership.messages import Dispute, Ping, PushPull
 from grid.membership.repair import (
@@ -18,6 +19,7 @@ from grid.membership.repair import (
     EXCHANGE_TIMER,
     GONE_TOLD_MAX,
     SCALED_ABOVE,
+    UNSETTLED,
     standing_of,
 )
 from grid.types import Address
@@ -210,7 +212,7 @@ def test_of_mutual_deaths_the_lower_standing_yields_then_the_higher_boot_id(
     tested.gossip(record(theirs, DEAD), sender=3)
     effects = dispute(tested, theirs, standing)
     if standing == HIGH or (standing == MIDDLE and theirs == 1):
-        assert effects == [SelfDeclaredDead()]
+        assert effects[-1] == SelfDeclaredDead()
     else:
         assert sent(Dispute, effects) == [(address(theirs), Dispute(MIDDLE, node_id(theirs)))]
         assert len(effects) == 1
@@ -225,7 +227,28 @@ def test_exactly_one_of_two_that_hold_each_other_for_dead_yields(
     first.gossip(record(2, DEAD), sender=3)
     second.gossip(record(1, DEAD), sender=3)
     outcomes = [dispute(first, 2, standings[1]), dispute(second, 1, standings[0])]
-    assert outcomes.count([SelfDeclaredDead()]) == 1
+    assert [SelfDeclaredDead() in effects for effects in outcomes].count(True) == 1
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(UNSETTLED, HIGH), (MIDDLE, UNSETTLED)])
+def test_mutual_deaths_wait_until_both_have_a_standing(own: bytes, theirs: bytes) -> None:
+    tested = OneNode(5, knows=(2, 3), standing=lambda: own)
+    tested.gossip(record(2, DEAD), sender=3)
+    assert dispute(tested, 2, theirs) == []
+
+
+def test_who_gives_way_takes_its_side_along_and_nobody_of_the_other() -> None:
+    tested = OneNode(5, knows=(2, 3), standing=lambda: LOW)
+    tested.gossip(record(2, DEAD), sender=3)
+    effects = dispute(tested, 2, HIGH)
+    told = SendDatagram(address(3), Dispute(UNSETTLED, bytes(node_id(3))))
+    assert effects == [told, SelfDeclaredDead()]
+
+    own_side = OneNode(3, knows=(5,), standing=lambda: LOW)
+    assert dispute(own_side, 5, UNSETTLED) == [SelfDeclaredDead()]
+    other_side = OneNode(4, knows=(5, 6), standing=lambda: HIGH)
+    other_side.gossip(record(5, DEAD), sender=6)
+    assert dispute(other_side, 5, UNSETTLED) == []
 
 
 @pytest.mark.parametrize("standing", [LOW, HIGH])
@@ -236,7 +259,8 @@ def test_own_death_in_a_list_is_settled_as_a_dispute(standing: bytes) -> None:
     assert paused.core.exchange_ended(address(2), node_id(2), told) == [SelfDeclaredDead()]
     # Over a connection there is nothing to answer to; whoever dials next settles it.
     expected = [SelfDeclaredDead()] if standing == HIGH else []
-    assert mutual.core.exchange_ended(address(2), node_id(2), told) == expected
+    effects = mutual.core.exchange_ended(address(2), node_id(2), told)
+    assert [effect for effect in effects if not isinstance(effect, SendDatagram)] == expected
     assert node_id(9) not in paused.core.members
 
 

@@ -77,6 +77,30 @@ def test_halves_become_one_cluster_again_and_exactly_one_restarts(count: int, se
     assert cluster.repeated_stamps == []
 
 
+def knows_just(cluster: WatchedCluster, *sides: set[NodeId]) -> bool:
+    """Whether the nodes of each side hold exactly their own side for living."""
+    return all(
+        {record.node_id for record in node.plane.membership.members.living()} == side
+        for side in sides
+        for node in cluster.running
+        if node.node_id in side
+    )
+
+
+@pytest.mark.parametrize(("count", "small"), [(4, 2), (6, 2), (8, 4)])
+@pytest.mark.parametrize("seed", range(6))
+def test_split_that_heals_before_the_next_tables_are_written_costs_one_side_only(
+    count: int, small: int, seed: int
+) -> None:
+    cluster = formed(seed, SOUND, count)
+    sides = split_in_two(cluster, small, seed)
+    while not knows_just(cluster, *sides):
+        cluster.run_for(0.02)
+    cluster.network.heal()
+    assert cluster.run_until_agreed(AGREED_WITHIN_S)
+    assert restarted(cluster) in sides
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_larger_side_keeps_its_entries(seed: int) -> None:
     cluster = formed(seed, SOUND, 5)
