@@ -17,9 +17,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
-from bench.measure import Row, interleaved, median_ratio, microseconds_per_call, publish
+from bench.measure import (
+    Row,
+    interleaved,
+    local_processes,
+    median_ratio,
+    microseconds_per_call,
+    pin,
+    publish,
+)
 from grid.api import local_cluster
 from grid.client.options import ClientOptions
 
@@ -65,18 +71,6 @@ class Echo:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.process.wait(timeout=10)
-
-
-def pin(client_core: int, server_core: int, pids: list[int]) -> None:
-    """Put this process on one core, the others on another."""
-    os.sched_setaffinity(0, {client_core})
-    for pid in pids:
-        os.sched_setaffinity(pid, {server_core})
-
-
-def local_processes() -> list[int]:
-    """Return the processes this one has started, theirs included."""
-    return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid.api import connect, local
+    from grid.api import aconnect, connect, local
+    from grid.client.async_map import AsyncMap
+    from grid.client.async_session import AsyncGrid
     from grid.client.current import current
     from grid.client.executor import GridExecutor
     from grid.client.map import Map
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "grid.api": (
+        "aconnect",
         "connect",
         "local",
     ),
+    "grid.client.async_map": ("AsyncMap",),
+    "grid.client.async_session": ("AsyncGrid",),
     "grid.client.current": ("current",),
     "grid.client.executor": ("GridExecutor",),
     "grid.client.map": ("Map",),
@@ -65,6 +70,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AsyncGrid",
+    "AsyncMap",
     "AuthenticationError",
     "ConfigError",
     "ConnectError",
@@ -81,6 +88,7 @@ __all__ = [
     "TaskQueueFullError",
     "ValueTooLargeError",
     "WorkerLostError",
+    "aconnect",
     "connect",
     "current",
     "local",

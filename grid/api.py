@@ -1,6 +1,6 @@
 """Finding a cluster: `connect` for a running one, `local` for one of this program's own.
 
-Not here: what is done with it (``client/``).
+Not here: how a node is searched for (``finding/``), what is done with the cluster (``client/``).
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from grid.client.async_session import AsyncGrid
 from grid.client.connections import Connections, Gateway
 from grid.client.options import ClientOptions
 from grid.client.session import Grid, status_from
 from grid.config import Config, load, resolve_secret
 from grid.errors import ConnectError
+from grid.finding.search import Search
+from grid.remembered_peers import RememberedPeers
 from grid.transport.unix import local_node_ports
 from grid.types import Address
 from grid.wire.security import ClusterKeys, derive_keys
+
+T = TypeVar("T")
 
 CONFIG_VARIABLE = "GRID_CONFIG"
 CONFIG_NAME = "cluster.toml"
@@ -42,6 +47,7 @@ class LocalRequest(msgspec.Struct, frozen=True):
     nodes: int
     workers: int
     storage_processes: int
+    spin_us: int
     module_paths: list[str]
 
 
@@ -65,40 +71,105 @@ def find_config(path: str | Path | None) -> Path | None:
 def connect(address: str | None = None, *, config: str | Path | None = None) -> Grid:
     """Connect to a running cluster.
 
-    Without `address`: this user's nodes on this machine, then the configured seeds. Cluster
-    name, secret and deadlines come from `config`, else $GRID_CONFIG, else ./cluster.toml,
-    else the defaults.
+    Without `address`: this user's nodes on this machine; else, if there is a secret, whoever of
+    the cluster answers first among the configured seeds, the peers that this user's nodes have
+    met, and the nodes that announce themselves on the network, which each does every few
+    seconds. It ends after ``client.connect_deadline_s`` and needs no node on this machine.
 
-    Raises: ConnectError with what was tried; AuthenticationError; ConfigError.
+    Cluster name, secret and deadlines come from `config`, else $GRID_CONFIG, else
+    ./cluster.toml, else the defaults.
+
+    Raises: ConnectError with what was tried; AuthenticationError when the node at `address` has
+        another secret; ConfigError.
     """
     return open_client(load(find_config(config)), address)
 
 
 def open_client(config: Config, address: str | None = None) -> Grid:
     """Connect with a configuration that is loaded already; see `connect`."""
-    keys = _keys(config)
-    return Grid(
-        _gateways(config, keys, address),
-        keys,
-        config.cluster.name,
-        config.client,
-        storage_options=config.storage,
-        executor_options=config.executor,
+
+    def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> Grid:
+        return Grid(
+            gateways,
+            keys,
+            config.cluster.name,
+            config.client,
+            storage_options=config.storage,
+            executor_options=config.executor,
+        )
+
+    return find_grid(config, address, make)
+
+
+def aconnect(address: str | None = None, *, config: str | Path | None = None) -> AsyncGrid:
+    """Connect an asyncio program: ``async with grid.aconnect() as g: ...``.
+
+    Arguments and search are those of `connect`; the search runs in a thread, and so do rare
+    questions to the cluster. Errors of the search are raised on entering.
+
+    Raises: ConfigError.
+    """
+    settings = load(find_config(config))
+
+    def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> Connections:
+        return Connections(gateways, keys, settings.cluster.name, settings.client)
+
+    return AsyncGrid(
+        lambda: find_grid(settings, address, make),
+        storage_options=settings.storage,
+        executor_options=settings.executor,
     )
 
 
 def fetch_status(config: Config, address: str | None = None) -> dict[str, Any]:
     """Return the status document, also of a node that has not joined a cluster yet.
 
+    Without `address` a node is searched for as by `connect`.
+
     Raises: ConnectError; AuthenticationError.
     """
+
+    def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> dict[str, Any]:
+        connections = Connections(gateways, keys, config.cluster.name, config.client)
+        try:
+            return status_from(connections)
+        finally:
+            connections.close()
+
+    return find_grid(config, address, make)
+
+
+def find_grid(
+    config: Config,
+    address: str | None,
+    make: Callable[[Sequence[Gateway], ClusterKeys | None], T],
+) -> T:
+    """Search for a node and return what `make` makes of it: gateways in order, and the keys.
+
+    Called again with others if it raises ConnectError. With an `address` nothing is searched.
+    Blocks for up to ``client.connect_deadline_s``, and uses nothing of the calling thread.
+
+    Raises: ConnectError with what was tried; ConfigError; what `make` raises.
+    """
     keys = _keys(config)
-    gateways = _gateways(config, keys, address)
-    connections = Connections(gateways, keys, config.cluster.name, config.client)
-    try:
-        return status_from(connections)
-    finally:
-        connections.close()
+    if address is not None:
+        return make([_parsed(address)], keys)
+    search = Search(
+        config.cluster.name,
+        keys,
+        config.discovery,
+        deadline_s=config.client.connect_deadline_s,
+        # The configured port first: it is the likeliest of several local nodes.
+        local_ports=sorted(local_node_ports(), key=lambda port: (port != config.node.port, port)),
+        remembered=RememberedPeers(config.cluster.name).load() if keys is not None else (),
+    )
+    with contextlib.closing(search.found()) as found:
+        for gateways in found:
+            try:
+                return make(gateways, keys)
+            except ConnectError as error:  # It has ended since.
+                search.note(gateways[0], error)
+    raise search.failure()
 
 
 def _keys(config: Config) -> ClusterKeys | None:
@@ -106,21 +177,11 @@ def _keys(config: Config) -> ClusterKeys | None:
     return derive_keys(secret, config.cluster.name) if secret is not None else None
 
 
-def _gateways(config: Config, keys: ClusterKeys | None, address: str | None) -> list[Gateway]:
-    """Return whom to ask, in order."""
-    gateways: list[Gateway] = []
-    if address is not None:
-        try:
-            gateways.append(Address.parse(address))
-        except ValueError as error:
-            raise ConnectError(f"{error}; an address looks like 192.168.1.5:7701") from error
-    else:
-        # The configured port first: it is the likeliest of several local nodes.
-        ports = local_node_ports()
-        gateways += sorted(ports, key=lambda port: (port != config.node.port, port))
-        if keys is not None:
-            gateways += [Address.parse(seed) for seed in config.discovery.seeds]
-    return gateways
+def _parsed(address: str) -> Address:
+    try:
+        return Address.parse(address)
+    except ValueError as error:
+        raise ConnectError(f"{error}; an address looks like 192.168.1.5:7701") from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,6 +195,12 @@ class LocalCluster:
     def client(self, options: ClientOptions | None = None) -> Grid:
         """Return a new client; close it, or use it with ``with``."""
         return Grid(self.addresses, self.keys, self.name, options or ClientOptions())
+
+    def aclient(self, options: ClientOptions | None = None) -> AsyncGrid:
+        """Return a new asyncio client, for ``async with``."""
+        return AsyncGrid(
+            lambda: Connections(self.addresses, self.keys, self.name, options or ClientOptions())
+        )
 
 
 @contextlib.contextmanager
@@ -151,7 +218,7 @@ def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> It
 
 @contextlib.contextmanager
 def local_cluster(
-    nodes: int = 1, *, workers: int = 0, storage_processes: int = 0
+    nodes: int = 1, *, workers: int = 0, storage_processes: int = 0, spin_us: int = 0
 ) -> Iterator[LocalCluster]:
     """Run `nodes` whole nodes on this machine for the length of a ``with`` block.
 
@@ -163,6 +230,7 @@ def local_cluster(
         nodes: how many, at least 1.
         workers: per node; 0 shares out the cores.
         storage_processes: per node; 0 shares out the cores, at most 4 each.
+        spin_us: the storage option of that name; see cluster.toml.
 
     Raises: ConnectError when they do not start.
     """
@@ -172,6 +240,7 @@ def local_cluster(
         nodes=nodes,
         workers=workers,
         storage_processes=storage_processes,
+        spin_us=spin_us,
         module_paths=[path or os.getcwd() for path in sys.path],
     )
     process = subprocess.Popen(
@@ -225,4 +294,5 @@ def local_config(request: LocalRequest) -> Config:
             storage_processes=request.storage_processes,
         ),
         discovery=dataclasses.replace(config.discovery, multicast=False, seeds=()),
+        storage=dataclasses.replace(config.storage, spin_us=request.spin_us),
     )

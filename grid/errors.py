@@ -9,7 +9,7 @@
       ProtocolError                the other side broke the protocol; the connection is dropped
       AuthenticationError          wrong secret or wrong cluster; nothing was sent after it
       ConnectError                 no node answered; nothing sent
-      OperationError               .outcome: "not_applied" | "unknown"
+      OperationError               .outcome: "not_applied" | "applied" | "unknown"
         OperationTimeoutError      no answer within the deadline
         PartitionLostError         the only copy died with its node; data is gone, said aloud
       TaskError                    a task could not be run (its own exceptions come as themselves)
@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Outcome = Literal["not_applied", "unknown"]
+Outcome = Literal["not_applied", "applied", "unknown"]
+"""What became of a write: "applied" is one that was done, but not all that was asked with it."""
 
 
 class GridError(Exception):

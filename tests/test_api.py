@@ -11,10 +11,11 @@ import psutil
 import pytest
 
 import grid
-from grid import ConnectError, PartitionLostError
-from grid.api import find_config
+from grid import AuthenticationError, ConnectError, PartitionLostError
+from grid.api import fetch_status, find_config, find_grid
+from grid.config import Config, load
 from grid.machine_secret import machine_secret
-from tests.processes.nodes import ask_until, node, write_config
+from tests.processes.nodes import ask_until, has_multicast, node, write_config
 
 USER_PROGRAM = """
 import grid, sys
@@ -47,6 +48,47 @@ def test_connect_says_what_it_tried(tmp_path: Path):
         grid.connect(config=write_config(tmp_path))
     with pytest.raises(ConnectError, match="looks like"):
         grid.connect("nonsense")
+
+
+def test_with_an_address_nobody_else_is_asked(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config)) as started:
+        port = started.wait_until_ready()
+        with pytest.raises(ConnectError, match="does it run there"):
+            grid.connect("127.0.0.1:1", config=write_secret(config))
+        config.write_text(config.read_text().replace('""', f'"{"wrong" * 5}"'))
+        with pytest.raises(AuthenticationError, match="another secret"):
+            grid.connect(f"127.0.0.1:{port}", config=config)
+
+
+@pytest.mark.skipif(not has_multicast(), reason="no multicast on loopback")
+def test_connect_finds_a_node_by_its_beacon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = write_config(tmp_path, multicast=True, secret="known to node and program")
+    config.write_text(config.read_text() + "beacon_period_s = 0.5\n")
+    with node("--config", str(config)) as started:
+        port = started.wait_until_ready()
+        # As for a program of another user, or on another machine.
+        monkeypatch.setattr("grid.api.local_node_ports", lambda: [])
+        with grid.connect(config=config) as client:
+            client.map("m")["k"] = 1
+            assert client.map("m")["k"] == 1
+        # It has only listened: a program is no member.
+        members = fetch_status(load(config))["members"]
+        assert [member["address"] for member in members] == [f"127.0.0.1:{port}"]
+
+
+def test_gateways_of_no_use_are_followed_by_the_next(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def refuse(gateways, keys):
+        asked.append(gateways)
+        raise ConnectError(f"{gateways[0]} has just ended")
+
+    monkeypatch.setattr("grid.api.local_node_ports", lambda: [7702, 7701])
+    monkeypatch.setattr("grid.finding.search.ask_cluster", lambda *_, **__: None)
+    with pytest.raises(ConnectError, match="7701 has just ended; 7702 has just ended; the network"):
+        find_grid(Config(), None, refuse)
+    assert asked == [[7701, 7702], [7702]]
 
 
 def test_the_configuration_is_looked_for_where_a_user_puts_it(

@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
     frozenset({"remembered_peers"}),  # who was met before; beside the machine's secret
     frozenset({"client"}),
+    frozenset({"finding"}),  # where a client's first node is found
     frozenset({"process"}),  # shells: one main per operating-system process
     frozenset({"config"}),  # the options of everything above, from one file
     frozenset({"supervisor"}),  # runs a node, whoever watches
@@ -48,6 +49,8 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     # A client learns of members and entries through the protocol, like a stranger.
     # Of storage it needs the data plane's messages and the limits on keys and values.
     "client": BASE | {"partition", "storage", "executor", "wire", "transport"},
+    # It reads what nodes tell each other of themselves, and has no part in it.
+    "finding": BASE | {"membership", "wire", "transport", "client"},
     "secret_file": frozenset({"errors"}),
     "machine_secret": frozenset({"errors"}),
     "remembered_peers": frozenset({"types", "machine_secret"}),

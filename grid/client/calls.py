@@ -10,7 +10,7 @@ from typing import Any
 
 from grid.errors import TaskError, ValueTooLargeError, WorkerLostError
 from grid.executor.messages import Outcome
-from grid.wire.codec import dump, load
+from grid.wire.values import dump, load
 
 TASK_BYTES_MAX = 64 * 1024 * 1024
 """Size of a pickled call, and of a pickled result: the same as a value's."""

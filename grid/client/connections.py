@@ -1,91 +1,48 @@
-"""A blocking client's connections: one to some node's network process for questions about
-the cluster, one to each storage process it talks to.
+"""A client's way to the network processes: one connection for questions about the cluster.
 
-Responsible for: dialling, matching replies to requests, finding another node when the one
-asked is gone. Thread-safe: one lock per connection, held for one request and its reply.
+Responsible for: dialling (also for whoever wants a connection of their own), finding another
+node when the one asked is gone. Blocking and thread-safe: one lock, held for one question.
 
-Not responsible for: which request to send and whether to repeat it (``operations.py``).
+Not responsible for: the data plane (``blocking.py``, ``aio.py``), tasks (``links.py``).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import count
-from weakref import WeakSet
+from weakref import WeakMethod, WeakSet
+
+import msgspec
 
 from grid.client.options import ClientOptions
-from grid.client.routing import Place, Target
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
-from grid.storage.messages import StorageReply, StorageRequest
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.interfaces import usable_interface_addresses
 from grid.transport.unix import local_node_ports
 from grid.types import Address
 from grid.wire.catalog import (
-    DECODE_ERRORS,
     decode_client_reply,
-    decode_storage_reply,
     encode,
 )
 from grid.wire.control import ControlReply, ControlRequest, View, ViewWanted
 from grid.wire.handshake import Purpose
 from grid.wire.security import ClusterKeys
 
-_decode_reply = decode_storage_reply.raw
+TABLE_PAUSE_S = 0.05
+"""Between two looks at a node that has no table yet."""
+
+DIAL_TIMEOUT_S = 3.0
+"""Connection and handshake; a stopped node is given up well before an operation's deadline."""
+
+CONTROL_TIMEOUT_S = 3.0
+"""A gateway that is silent for so long is given up for another."""
 
 Gateway = Address | int
 """Where to reach a network process: an address, or a local node's port by unix socket."""
-
-
-class ConnectionLostError(Exception):
-    """Internal: the connection broke; `is_sent` says whether the request may have arrived."""
-
-    def __init__(self, reason: str, *, is_sent: bool) -> None:
-        """Keep what the retry decision needs."""
-        super().__init__(reason)
-        self.is_sent = is_sent
-
-
-class StorageConnection:
-    """One connection to one storage process."""
-
-    def __init__(self, target: Target, connection: BlockingConnection) -> None:
-        """Take over an authenticated connection."""
-        self.target = target
-        self.is_open = True
-        self._connection: BlockingConnection | None = connection
-        self._lock = threading.Lock()
-
-    def request(self, message: StorageRequest) -> StorageReply:
-        """Send one request and return its reply.
-
-        Raises: ConnectionLostError; the connection is closed then.
-        """
-        with self._lock:
-            connection = self._connection
-            if connection is None:
-                raise ConnectionLostError("the connection is closed", is_sent=False)
-            try:
-                reply = _decode_reply(connection.exchange(encode(message)))
-                if reply.request != message.request:
-                    raise ProtocolError("a reply to another request has arrived")
-            except BaseException as error:
-                # Also KeyboardInterrupt: an unread reply must never meet the next request.
-                self.is_open, self._connection = False, None
-                connection.close()
-                if isinstance(error, (OSError, ProtocolError, *DECODE_ERRORS)):
-                    raise ConnectionLostError(str(error), is_sent=True) from error
-                raise
-            return reply
-
-    def close(self) -> None:
-        """Close the socket; a request under way fails."""
-        self.is_open = False
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
 
 class Connections:
@@ -105,11 +62,12 @@ class Connections:
         self.keys = keys
         self.cluster = cluster
         self.options = options
+        self._given = tuple(gateways)
         self._gateways: list[Gateway] = list(gateways)
         self._control: BlockingConnection | None = None
+        self._gateway: Gateway | None = None
         self._control_lock = threading.Lock()
-        self._storage: dict[Place, StorageConnection] = {}
-        self._storage_lock = threading.Lock()
+        self._after_fork: list[WeakMethod[Callable[[], None]]] = []
         self._numbers = count(1)
         self._local_ports: dict[bytes, int] = {}
         self.is_closed = False
@@ -118,14 +76,18 @@ class Connections:
 
     # -- the network process --------------------------------------------------------------
 
-    def ask(self, make: type[ControlRequest]) -> ControlReply:
+    def ask(self, make: type[ControlRequest], deadline_s: float = math.inf) -> ControlReply:
         """Ask the gateway, or the next one that answers.
+
+        Args:
+            make: the question.
+            deadline_s: no gateway is tried after this time of ``time.monotonic``.
 
         Raises: ConnectError when none answers any more.
         """
         with self._control_lock:
             for attempt in (1, 2):
-                connection = self._control or self._dial_gateway()
+                connection = self._control or self._dial_gateway(deadline_s)
                 self._control = connection
                 try:
                     connection.send_frame(encode(make(next(self._numbers))))
@@ -133,6 +95,7 @@ class Connections:
                 except BaseException as error:
                     self._control = None
                     connection.close()
+                    self._try_last(self._gateway)
                     if isinstance(error, OSError) and attempt == 1:
                         continue
                     if isinstance(error, OSError):
@@ -142,16 +105,59 @@ class Connections:
                 return reply
             raise AssertionError("unreachable")
 
-    def view(self) -> View:
-        """Return the cluster as the gateway knows it; its nodes become gateways, too."""
-        reply = self.ask(ViewWanted)
+    def view(self, deadline_s: float = math.inf) -> View:
+        """Return the cluster as the gateway knows it; its nodes become gateways, too.
+
+        Raises: ConnectError; see `ask`.
+        """
+        reply = self.ask(ViewWanted, deadline_s)
         assert isinstance(reply, View)
+        reply = self._with_dialled_address(reply)
         self._find_local_nodes(reply)
-        addresses = [Address(node.host, node.port) for node in reply.nodes]
         if self.keys is not None:
-            first = self._gateways[:1]
-            self._gateways = first + [a for a in addresses if a not in first]
+            addresses = [Address(node.host, node.port) for node in reply.nodes]
+            kept = [g for g in self._gateways if g in self._given or g in addresses]
+            self._gateways = kept + [a for a in addresses if a not in kept]
         return reply
+
+    def _try_last(self, gateway: Gateway | None) -> None:
+        """This one has failed; ask the others first."""
+        if gateway in self._gateways:
+            self._gateways.remove(gateway)
+            self._gateways.append(gateway)
+
+    def _with_dialled_address(self, view: View) -> View:
+        """Put the address by which this client reaches the gateway in place of what it tells.
+
+        A machine with several networks, or behind a tunnel, may name one that is no use here.
+        """
+        gateway = self._gateway
+        if not isinstance(gateway, Address):
+            return view
+        nodes = [
+            msgspec.structs.replace(node, host=gateway.host, port=gateway.port)
+            if node.id == view.own_id
+            else node
+            for node in view.nodes
+        ]
+        return msgspec.structs.replace(view, nodes=nodes)
+
+    def first_view(self) -> View:
+        """Return the first view with a table.
+
+        Raises: ConnectError when the node stays without one until the deadline.
+        """
+        deadline_s = time.monotonic() + self.options.connect_deadline_s
+        while True:
+            view = self.view()
+            if view.table is not None:
+                return view
+            if time.monotonic() > deadline_s:
+                raise ConnectError(
+                    f"the node answers, but has not joined a cluster {self.cluster!r} "
+                    f"within {self.options.connect_deadline_s:g} s"
+                )
+            time.sleep(TABLE_PAUSE_S)
 
     def _find_local_nodes(self, view: View) -> None:
         if not self.options.unix_sockets:
@@ -166,9 +172,12 @@ class Connections:
             if node.port in local_ports and node.host in own_hosts
         }
 
-    def _dial_gateway(self) -> BlockingConnection:
+    def _dial_gateway(self, deadline_s: float) -> BlockingConnection:
         tried: list[str] = []
-        for gateway in self._gateways:
+        for gateway in list(self._gateways):
+            if tried and time.monotonic() > deadline_s:
+                tried.append("no time to try others")
+                break
             try:
                 connection = self.dial(gateway, Purpose.CONTROL)
                 self._check_cluster(connection)
@@ -180,6 +189,7 @@ class Connections:
                     raise
                 tried.append(f"{gateway} uses another secret")
                 continue
+            self._gateway = gateway
             return connection
         what = "; ".join(tried) or "no node of this user runs on this machine"
         is_address = any(isinstance(gateway, Address) for gateway in self._gateways)
@@ -201,37 +211,20 @@ class Connections:
             name = view.cluster if isinstance(view, View) else "?"
             raise ConnectError(f"a node of the cluster {name!r} answers there")
 
-    # -- storage processes ----------------------------------------------------------------
-
-    def storage(self, target: Target) -> StorageConnection:
-        """Return the open connection to a storage process, dialling it if need be.
-
-        Raises: ConnectionLostError (not sent) when it cannot be reached.
-        """
-        connection = self._storage.get(target.place)
-        if connection is not None and connection.is_open:
-            return connection
-        with self._storage_lock:
-            connection = self._storage.get(target.place)
-            if connection is not None and connection.is_open:
-                return connection
-            try:
-                gateway = self.gateway_of(target.node_id, target.address)
-                raw = self.dial(gateway, Purpose.STORAGE, target.storage_index)
-            except (ConnectError, ProtocolError, AuthenticationError) as error:
-                raise ConnectionLostError(str(error), is_sent=False) from error
-            if raw.node_id != target.node_id:
-                raw.close()
-                raise ConnectionLostError(f"{target.name} has been replaced", is_sent=False)
-            connection = self._storage[target.place] = StorageConnection(target, raw)
-            return connection
+    # -- any process ----------------------------------------------------------------------
 
     def gateway_of(self, node_id: bytes, address: Address) -> Gateway:
         """Prefer the unix socket of a node on this machine: no secret needed, and quicker."""
         return self._local_ports.get(node_id, address)
 
-    def dial(self, gateway: Gateway, purpose: Purpose, index: int = 0) -> BlockingConnection:
-        """Open a new connection.
+    def dial(
+        self,
+        gateway: Gateway,
+        purpose: Purpose,
+        index: int = 0,
+        timeout_s: float = math.inf,
+    ) -> BlockingConnection:
+        """Open a new connection, within `timeout_s` if that is less than the option says.
 
         Raises: ConnectError; AuthenticationError; ProtocolError; GridError after `close`.
         """
@@ -242,37 +235,32 @@ class Connections:
             self.keys,
             purpose,
             index=index,
-            timeout_s=self.options.connect_deadline_s,
+            timeout_s=min(self.options.connect_deadline_s, DIAL_TIMEOUT_S, timeout_s),
         )
-        connection.set_timeout(self.options.operation_deadline_s)
+        connection.set_timeout(CONTROL_TIMEOUT_S)
         return connection
 
-    def forget_other_nodes(self, node_ids: set[bytes]) -> None:
-        """Close connections to nodes that are no longer there."""
-        with self._storage_lock:
-            for place in [p for p in self._storage if p[0] not in node_ids]:
-                self._storage.pop(place).close()
+    def call_after_fork(self, forget: Callable[[], None]) -> None:
+        """Have a forked child call `forget`, too: the parent's sockets are not for it."""
+        self._after_fork.append(WeakMethod(forget))
 
     def close(self) -> None:
-        """Close everything; idempotent."""
+        """Close the connection to the gateway, and open none any more; idempotent."""
         self.is_closed = True
         control, self._control = self._control, None
         if control is not None:
             control.close()
-        with self._storage_lock:
-            while self._storage:
-                self._storage.popitem()[1].close()
 
     def after_fork(self) -> None:
         """In a forked child: the parent's sockets are not ours to speak on."""
         self._control_lock = threading.Lock()
-        self._storage_lock = threading.Lock()
         control, self._control = self._control, None
         if control is not None:
             control.close()
-        storage, self._storage = self._storage, {}
-        for connection in storage.values():
-            connection.close()
+        for reference in self._after_fork:
+            forget = reference()
+            if forget is not None:
+                forget()
 
 
 _all_connections: WeakSet[Connections] = WeakSet()

@@ -20,8 +20,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from grid.client.calls import TASK_BYTES_MAX, dump_call, unpack
 from grid.client.connections import Connections
+from grid.client.core import Core
 from grid.client.links import NodeLinks
-from grid.client.operations import Operations
 from grid.errors import (
     ConnectError,
     GridError,
@@ -34,8 +34,8 @@ from grid.executor.options import ExecutorOptions
 from grid.executor.placement import NodeLoad
 from grid.executor.submissions import Finished, SendTask, SubmissionEffect, Submissions
 from grid.types import NodeId
-from grid.wire.codec import encode_key
 from grid.wire.control import View
+from grid.wire.keys import encode_key
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,12 +57,10 @@ class GridExecutor(Executor):
     traceback as a note.
     """
 
-    def __init__(
-        self, connections: Connections, operations: Operations, options: ExecutorOptions
-    ) -> None:
+    def __init__(self, connections: Connections, core: Core, options: ExecutorOptions) -> None:
         """Use `Grid.executor` instead."""
         self._connections = connections
-        self._operations = operations
+        self._core = core
         self._submissions = Submissions(options, Random())
         self._futures: dict[int, Future[Any]] = {}
         self._inbox: deque[tuple[int, bytes, NodeId | None]] = deque()
@@ -95,7 +93,7 @@ class GridExecutor(Executor):
         Raises: as `submit`.
         """
         partition_id, _ = encode_key(key, _KEY_BYTES_MAX)
-        preferred = self._operations.owner_of(partition_id)
+        preferred = self._core.owner_of(partition_id)
         return self._submit(dump_call(fn, args, {}), preferred)
 
     @property

@@ -1,6 +1,7 @@
 """The distributed map as a Python program sees it: a mutable mapping over the whole cluster.
 
-Not here: routing and repetition (``operations.py``), the bytes (``wire/codec.py``).
+Not here: what the operations do (``map_operations.py``), how they reach the cluster
+(``blocking.py``), the same map for asyncio (``async_map.py``).
 """
 
 from __future__ import annotations
@@ -15,56 +16,39 @@ from collections.abc import (
 )
 from typing import Any, Generic, TypeVar, cast, overload
 
-from grid.client.operations import Operations
-from grid.errors import ProtocolError
-from grid.storage.messages import (
-    Delete,
-    Done,
-    Found,
-    Get,
-    GetAll,
-    Missing,
-    Page,
-    Put,
-    PutAll,
-    Size,
-    StorageReply,
-    Values,
-)
+from grid.client.blocking import BlockingShell
+from grid.client.map_operations import MISSING, MapOperations
+from grid.client.scanning import Scanning
 from grid.storage.options import StorageOptions
-from grid.types import PARTITION_COUNT, NodeId
-from grid.wire.codec import decode_key, decode_value, encode_key, encode_value
+from grid.types import NodeId
+from grid.wire.keys import decode_keys
+from grid.wire.values import decode_record
 
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
-BATCH_BYTES = 4 * 1024 * 1024
-"""`put_all` and `get_all` send what they have gathered when it reaches this size ..."""
-
-BATCH_ENTRIES = 10_000
-"""... or this number of entries, so that memory stays bounded on both sides."""
-
-_MISSING: Any = object()
-
 
 class Map(MutableMapping[K, V], Generic[K, V]):
     """A map shared by everybody who is connected to the cluster.
 
-    Single operations are atomic. Iteration sees each partition as it was when the iteration
-    reached it. Keys: str, bytes, int, float, bool, None and tuples of these; values: anything
-    that can be pickled.
+    Operations on one entry are atomic, those on many are not atomic as a whole. Iteration never
+    holds the whole map, sees each partition as it was when the iteration reached it, and each
+    entry once. Keys: str, bytes, int, float, bool, None, date, datetime, UUID and tuples of
+    these; keys that are equal in Python are one key. Values: anything that can be pickled.
+
+    `ttl` is in seconds: the entry disappears after that time, unless it is stored anew before.
 
     Every operation raises: PartitionLostError, OperationTimeoutError, OperationError (see its
-    ``outcome``), SerializationError and its kin.
+    ``outcome``), SerializationError and its kin. Safe to share between threads.
     """
 
-    def __init__(self, name: str, operations: Operations, limits: StorageOptions) -> None:
+    def __init__(self, name: str, shell: BlockingShell, limits: StorageOptions) -> None:
         """Use `Grid.map` instead."""
         self.name = name
-        self._operations = operations
-        self._key_bytes_max = limits.key_bytes_max
-        self._value_bytes_max = limits.value_bytes_max
+        self._shell = shell
+        self._run = shell.run
+        self._operations = MapOperations(name, shell.core, limits)
 
     def __repr__(self) -> str:
         """Name the map; its content would be a cluster's worth."""
@@ -78,45 +62,68 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     def get(self, key: K, /, default: V | D) -> V | D: ...
     def get(self, key: K, /, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
-        partition_id, key_bytes = encode_key(key, self._key_bytes_max)
-        reply = self._operations.on_partition(
-            partition_id,
-            lambda request, epoch: Get(request, self.name, partition_id, epoch, key_bytes),
-        )
-        if type(reply) is Found:
-            return decode_value(reply.value)
-        if type(reply) is Missing:
-            return default
-        raise _unexpected(reply)
+        return self._run(self._operations.get(key, default))
 
-    def put(self, key: K, value: V) -> None:
+    def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
         """Store `value` under `key`, replacing what was there."""
-        partition_id, key_bytes = encode_key(key, self._key_bytes_max)
-        data = encode_value(value, self._value_bytes_max)
-        self._operations.on_partition(
-            partition_id,
-            lambda request, epoch: Put(request, self.name, partition_id, epoch, key_bytes, data),
-        )
+        self._run(self._operations.put(key, value, ttl))
+
+    def put_if_absent(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+        """Store `value` unless `key` has one; return whether it was stored."""
+        return self._run(self._operations.put_if_absent(key, value, ttl))
+
+    def replace(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+        """Store `value` if `key` has one already; return whether it was stored."""
+        return self._run(self._operations.replace(key, value, ttl))
+
+    def replace_if_same(self, key: K, old: V, new: V, *, ttl: float | None = None) -> bool:
+        """Store `new` if the value of `key` equals `old`; return whether it was stored."""
+        return self._run(self._operations.replace_if_same(key, old, new, ttl))
+
+    def remove_if_same(self, key: K, old: V) -> bool:
+        """Remove `key` if its value equals `old`; return whether it was removed."""
+        return self._run(self._operations.remove_if_same(key, old))
+
+    def increment(self, key: K, amount: Any = 1) -> Any:
+        """Add `amount` to the number stored under `key` (0 if there is none); return the sum.
+
+        Counted where the entry lives, in one message, for int and float of 64 bits; other numbers
+        (a large int, a Decimal) by compare-and-set. A time to live stays, except for the latter.
+
+        Raises: TypeError when the value cannot be added to.
+        """
+        return self._run(self._operations.increment(key, amount))
 
     def delete(self, key: K) -> bool:
         """Remove `key`; return whether it was there."""
-        partition_id, key_bytes = encode_key(key, self._key_bytes_max)
-        reply = self._operations.on_partition(
-            partition_id,
-            lambda request, epoch: Delete(request, self.name, partition_id, epoch, key_bytes),
-        )
-        return cast(Done, reply).count == 1
+        return self._run(self._operations.delete(key))
+
+    @overload
+    def pop(self, key: K, /) -> V: ...
+    @overload
+    def pop(self, key: K, /, default: V | D) -> V | D: ...
+    def pop(self, key: K, /, default: Any = MISSING) -> Any:
+        """Remove `key` and return its value, or `default`, or raise KeyError."""
+        return self._run(self._operations.pop(key, default))
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove some entry and return it, or raise KeyError. No other caller gets the same."""
+        return cast(tuple[K, V], self._run(self._operations.popitem()))
+
+    def setdefault(self, key: K, default: Any = None, /) -> V:
+        """Return the value of `key`; if it has none, store `default` and return that."""
+        return cast(V, self._run(self._operations.setdefault(key, default)))
 
     def __getitem__(self, key: K) -> V:
         """Return the value of `key`, or raise KeyError."""
-        value = self.get(key, _MISSING)
-        if value is _MISSING:
+        value = self._run(self._operations.get(key, MISSING))
+        if value is MISSING:
             raise KeyError(key)
         return cast(V, value)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Same as `put`."""
-        self.put(key, value)
+        self._run(self._operations.put(key, value, None))
 
     def __delitem__(self, key: K) -> None:
         """Remove `key`, or raise KeyError."""
@@ -125,98 +132,54 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def __contains__(self, key: object) -> bool:
         """Whether `key` has a value."""
-        return self.get(cast(K, key), _MISSING) is not _MISSING
+        return self._run(self._operations.get(key, MISSING)) is not MISSING
 
     # -- many entries ---------------------------------------------------------------------
 
     def get_all(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the entries of those `keys` that exist, in one message per storage process."""
-        result: dict[K, V] = {}
-        batch: dict[int, dict[bytes, K]] = {}
-        count = 0
-        for key in keys:
-            partition_id, key_bytes = encode_key(key, self._key_bytes_max)
-            batch.setdefault(partition_id, {})[key_bytes] = key
-            count += 1
-            if count >= BATCH_ENTRIES:
-                self._get_batch(batch, result)
-                batch, count = {}, 0
-        self._get_batch(batch, result)
-        return result
+        """Return the entries of those `keys` that exist, by one message per storage process."""
+        return self._run(self._operations.get_all(keys))
 
-    def put_all(self, entries: Mapping[K, V] | Iterable[tuple[K, V]]) -> None:
-        """Store many entries, in one message per storage process and batch.
+    def put_all(
+        self, entries: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | None = None
+    ) -> None:
+        """Store many entries, by one message per storage process and batch.
 
         Not atomic as a whole: with an error, some entries may be stored and others not.
         """
-        pairs = entries.items() if isinstance(entries, Mapping) else entries
-        batch: dict[int, dict[bytes, bytes]] = {}
-        count = size = 0
-        for key, value in pairs:
-            partition_id, key_bytes = encode_key(key, self._key_bytes_max)
-            data = encode_value(value, self._value_bytes_max)
-            batch.setdefault(partition_id, {})[key_bytes] = data
-            count += 1
-            size += len(key_bytes) + len(data)
-            if count >= BATCH_ENTRIES or size >= BATCH_BYTES:
-                self._put_batch(batch)
-                batch, count, size = {}, 0, 0
-        self._put_batch(batch)
+        self._run(self._operations.put_all(entries, ttl))
+
+    def remove_all(self, keys: Iterable[K]) -> int:
+        """Remove many keys, by one message per storage process; return how many were there."""
+        return self._run(self._operations.remove_all(keys))
 
     def update(self, *args: Any, **kwargs: V) -> None:
-        """Same as `dict.update`, by `put_all`."""
-        self.put_all(dict(*args, **kwargs))
-
-    def _get_batch(self, batch: dict[int, dict[bytes, K]], result: dict[K, V]) -> None:
-        """Add the batch's entries to `result`; a reply that stops early is continued."""
-        while batch:
-            batch = self._get_some(batch, result)
-
-    def _get_some(
-        self, batch: dict[int, dict[bytes, K]], result: dict[K, V]
-    ) -> dict[int, dict[bytes, K]]:
-        """Ask once for the whole batch; return what the replies had no room for."""
-        replies = self._operations.on_targets(
-            batch,
-            lambda request, pairs: GetAll(
-                request, self.name, [(p, epoch, list(batch[p])) for p, epoch in pairs]
-            ),
-        )
-        rest: dict[int, dict[bytes, K]] = {}
-        for partition_ids, reply in replies:
-            asked = [(p, key_bytes) for p in partition_ids for key_bytes in batch[p]]
-            values = cast(Values, reply).values
-            for (partition_id, key_bytes), value in zip(asked, values, strict=False):
-                if value is not None:
-                    result[batch[partition_id][key_bytes]] = decode_value(value)
-            for partition_id, key_bytes in asked[len(values) :]:
-                rest.setdefault(partition_id, {})[key_bytes] = batch[partition_id][key_bytes]
-        return rest
-
-    def _put_batch(self, batch: dict[int, dict[bytes, bytes]]) -> None:
-        self._operations.on_targets(
-            batch,
-            lambda request, pairs: PutAll(
-                request,
-                self.name,
-                [(p, epoch, list(batch[p]), list(batch[p].values())) for p, epoch in pairs],
-            ),
-        )
+        """Same as `dict.update`, by `put_all`; another map is streamed."""
+        if len(args) > 1:
+            raise TypeError(f"update takes at most 1 positional argument ({len(args)} given)")
+        if args and isinstance(args[0], Mapping):
+            self.put_all(args[0])
+            args = ()
+        self.put_all(cast(dict[K, V], dict(*args, **kwargs)))
 
     # -- the whole map --------------------------------------------------------------------
 
+    def size(self) -> int:
+        """Count the entries. One that has just expired may still be counted for a second."""
+        return self._run(self._operations.size())
+
     def __len__(self) -> int:
-        """Count the entries of all partitions."""
-        replies = self._operations.on_targets(
-            range(PARTITION_COUNT), lambda request, pairs: Size(request, self.name, pairs)
-        )
-        return sum(cast(Done, reply).count for _, reply in replies)
+        """Same as `size`."""
+        return self.size()
+
+    def clear(self) -> None:
+        """Remove all entries, by one message per storage process."""
+        self._run(self._operations.clear())
 
     def __iter__(self) -> Iterator[K]:
         """Iterate over the keys, a page at a time."""
-        for page in self._pages(with_values=False):
-            for key_bytes in page.keys:
-                yield decode_key(key_bytes)
+        for keys, _ in self._pages(with_values=False):
+            yield from decode_keys(keys)
 
     def items(self) -> ItemsView[K, V]:
         """Return the entries; iterating fetches pages, the whole map is never in memory."""
@@ -228,29 +191,17 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def stream(self) -> Iterator[tuple[K, V]]:
         """Iterate over the entries, a page at a time."""
-        for page in self._pages(with_values=True):
-            for key_bytes, data in zip(page.keys, page.values, strict=True):
-                yield decode_key(key_bytes), decode_value(data)
+        for keys, records in self._pages(with_values=True):
+            yield from zip(decode_keys(keys), map(decode_record, records), strict=True)
 
-    def clear(self) -> None:
-        """Remove every entry that the iteration meets."""
-        for key in self:
-            self.delete(key)
-
-    def _pages(self, *, with_values: bool) -> Iterator[Page]:
-        for partition_id in range(PARTITION_COUNT):
-            pages = self._operations.scan_partition(
-                self.name, partition_id, with_values=with_values
-            )
-            for page in pages:
-                if not isinstance(page, Page):
-                    raise _unexpected(page)
-                yield page
+    def _pages(self, *, with_values: bool) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        scanning = Scanning(self._shell.core, self.name, with_values=with_values)
+        while (page := self._run(scanning.next_page())) is not None:
+            yield page
 
     def owner_of(self, key: K) -> NodeId | None:
         """Return the id of the node that holds `key`; None while its partition is lost."""
-        partition_id, _ = encode_key(key, self._key_bytes_max)
-        return self._operations.owner_of(partition_id)
+        return self._operations.owner_of(key)
 
 
 class _Items(ItemsView[K, V]):
@@ -274,6 +225,5 @@ class _Values(ValuesView[V]):
     def __iter__(self) -> Iterator[V]:
         return (value for _, value in self._owner.stream())
 
-
-def _unexpected(reply: StorageReply) -> ProtocolError:
-    return ProtocolError(f"an unexpected answer: {type(reply).__name__}")
+    def __contains__(self, value: object) -> bool:
+        return any(value is found or value == found for found in self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grid.partition.table import VACANT
@@ -31,19 +32,11 @@ class Target:
         return self.place[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a partition is served, and the epoch to name."""
-
-    target: Target
-    epoch: int
-
-
 class Routing:
     """One version of the table, ready for look-up.
 
-    `routes` has ``PARTITION_COUNT`` items; None for a partition that nobody serves now: it is
-    `lost`, or its owner is gone and the table does not say so yet.
+    `targets` and `epochs` have ``PARTITION_COUNT`` items. A target is None for a partition that
+    nobody serves now: it is `lost`, or its owner is gone and the table does not say so yet.
     """
 
     def __init__(self, view: View) -> None:
@@ -51,24 +44,53 @@ class Routing:
         table = view.table
         assert table is not None, "a client routes only by a table"
         self.stamp: TableStamp = table.stamp
-        self.nodes = {NodeId(node.id): node for node in view.nodes}
-        self.routes: list[Route | None] = []
+        self.node_ids = frozenset(NodeId(node.id) for node in view.nodes)
         self.lost = frozenset(table.lost())
-        targets: dict[tuple[int, int], Target | None] = {}
+        self.epochs: Sequence[int] = table.epochs
+        self._pairs = list(enumerate(table.epochs))
+        self.targets: list[Target | None] = []
+        nodes = {node.id: node for node in view.nodes}
+        known: dict[tuple[int, int], Target] = {}
         for partition_id in range(PARTITION_COUNT):
             index = table.primaries[partition_id]
-            node = None if index == VACANT else self.nodes.get(NodeId(table.order[index]))
+            node = None if index == VACANT else nodes.get(table.order[index])
             if node is None:
-                self.routes.append(None)
+                self.targets.append(None)
                 continue
             storage_index = partition_id % node.storage_processes
             place = (index, storage_index)
-            target = targets.get(place)
-            if target is None:
-                target = targets[place] = _target(node, storage_index)
-            self.routes.append(Route(target, table.epochs[partition_id]))
+            self.targets.append(known.get(place) or known.setdefault(place, _target(node, place)))
+        served = {target for target in self.targets if target is not None}
+        self.target_count = max(1, len(served))
+        is_only = len(served) == 1 and None not in self.targets
+        self.only_target = served.pop() if is_only else None
+        """The target of all partitions, if one storage process holds them all."""
+
+    def grouped(
+        self, partitions: Sequence[int], indexes: Sequence[int]
+    ) -> tuple[dict[Target, Sequence[int]], list[int]]:
+        """Sort some `indexes` of `partitions` by target.
+
+        Returns: the indexes for each target, and those that nobody serves.
+        """
+        if self.only_target is not None:
+            return {self.only_target: indexes}, []
+        groups: dict[Target | None, list[int]] = {}
+        targets = self.targets
+        for index in indexes:
+            target = targets[partitions[index]]
+            if target in groups:
+                groups[target].append(index)
+            else:
+                groups[target] = [index]
+        unserved = groups.pop(None, [])
+        return {target: found for target, found in groups.items() if target is not None}, unserved
+
+    def epochs_of(self, partitions: Iterable[int]) -> list[tuple[int, int]]:
+        """Return (partition, epoch) of each partition once."""
+        pairs = self._pairs
+        return [pairs[partition_id] for partition_id in set(partitions)]
 
 
-def _target(node: NodeView, storage_index: int) -> Target:
-    place = (NodeId(node.id), storage_index)
-    return Target(place, node.name, Address(node.host, node.port))
+def _target(node: NodeView, place: tuple[int, int]) -> Target:
+    return Target((NodeId(node.id), place[1]), node.name, Address(node.host, node.port))

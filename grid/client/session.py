@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from grid.client.blocking import BlockingShell
 from grid.client.connections import Connections, Gateway
 from grid.client.executor import GridExecutor
 from grid.client.map import Map
-from grid.client.operations import Operations
 from grid.client.options import ClientOptions
 from grid.errors import GridError
 from grid.executor.options import ExecutorOptions
@@ -32,6 +32,12 @@ def status_from(connections: Connections) -> dict[str, Any]:
     assert isinstance(reply, Status)
     document: dict[str, Any] = msgspec.json.decode(reply.document)
     return document
+
+
+def check_map_name(name: str) -> None:
+    """Raise GridError for an empty or overlong name."""
+    if not name or len(name.encode()) > MAP_NAME_BYTES_MAX:
+        raise GridError(f"a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes, not {name[:40]!r}")
 
 
 class Grid:
@@ -52,7 +58,7 @@ class Grid:
         Raises: ConnectError; AuthenticationError.
         """
         self._connections = Connections(gateways, keys, cluster, options)
-        self._operations = Operations(self._connections)
+        self._shell = BlockingShell(self._connections)
         self._storage_options = storage_options or StorageOptions()
         self._executor_options = executor_options or ExecutorOptions()
         self._executors: list[GridExecutor] = []
@@ -71,13 +77,12 @@ class Grid:
 
         Raises: GridError for an empty or overlong name.
         """
-        if not name or len(name.encode()) > MAP_NAME_BYTES_MAX:
-            raise GridError(f"a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes, not {name[:40]!r}")
-        return Map(name, self._operations, self._storage_options)
+        check_map_name(name)
+        return Map(name, self._shell, self._storage_options)
 
     def executor(self) -> GridExecutor:
         """Return an executor over all workers of the cluster, to be used with ``with``."""
-        executor = GridExecutor(self._connections, self._operations, self._executor_options)
+        executor = GridExecutor(self._connections, self._shell.core, self._executor_options)
         self._executors.append(executor)
         return executor
 
@@ -91,8 +96,8 @@ class Grid:
 
     def lost(self) -> list[PartitionId]:
         """Return the partitions that were lost with a node and not accepted since."""
-        self._operations.refresh()
-        return sorted(self._operations.routing.lost)
+        self._shell.refresh()
+        return sorted(self._shell.core.routing.lost)
 
     def accept_loss(self) -> None:
         """Use lost partitions again, empty. What they held is gone either way."""
@@ -107,6 +112,7 @@ class Grid:
         for executor in self._executors:
             executor.abandon()
         self._connections.close()
+        self._shell.close()
 
     def __enter__(self) -> Grid:
         """Return the client itself."""

@@ -2,7 +2,8 @@
 
 Responsible for: taking over authenticated client sockets from the network process, reading
 requests, writing replies, bounded by backpressure (a client that does not read its replies
-is not read from). No asyncio, no user code, garbage collector frozen.
+is not read from, and its further requests are not carried out). No asyncio, no user code, garbage
+collector frozen.
 
 Runs in: storage process i of N, which holds the partitions with ``id % N == i``.
 """
@@ -13,11 +14,23 @@ import gc
 import logging
 import select
 import socket
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from grid.errors import ProtocolError
 from grid.partition.messages import Holding
+from grid.storage.messages import (
+    Found,
+    FoundLarge,
+    Page,
+    Records,
+    Replies,
+    Reply,
+    Requests,
+    Taken,
+)
 from grid.storage.options import StorageOptions
 from grid.storage.store import Store
 from grid.wire.catalog import (
@@ -34,7 +47,7 @@ from grid.wire.family import (
     Serve,
     StorageReady,
 )
-from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameSplitter, frame
+from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 from grid.wire.handshake import WELCOME_BYTES
 
 logger = logging.getLogger("grid.storage")
@@ -42,24 +55,68 @@ logger = logging.getLogger("grid.storage")
 RECEIVE_BYTES = 64 * 1024
 """Below malloc's mmap threshold of 128 KiB: a larger buffer is mapped and unmapped each time."""
 
-RECEIVE_MORE_BYTES = 256 * 1024
-"""In the middle of a large request: fewer calls weigh more."""
 REQUEST_BYTES_MAX = 80 * 1024 * 1024
 UNSENT_BYTES_MAX = 4 * 1024 * 1024
-"""With more than this waiting to be sent, a connection's requests are left unread."""
+"""With more than this waiting to be sent, a connection's requests are left alone."""
+
+PIECES_MAX = 64
+"""Buffers gathered in one system call."""
+
+REPLY_BYTES = 16
+"""What a reply takes besides its record, about: those without one are bounded as well."""
+
+_LARGE_REPLIES = (FoundLarge, Records, Page)
+"""Not gathered with others."""
+
+HOUSEKEEPING_S = 1.0
+"""How often entries whose time is over are looked for."""
 
 
 class _Connection:
-    """One client socket with its unfinished frame and unsent replies."""
+    """One client socket with its unfinished requests and unsent replies."""
 
-    __slots__ = ("receive", "send", "socket", "splitter", "unsent")
+    __slots__ = (
+        "answers",
+        "events",
+        "reader",
+        "receive",
+        "send",
+        "socket",
+        "unsent",
+        "unsent_bytes",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.events = select.EPOLLIN
         self.receive = sock.recv
         self.send = sock.send
-        self.splitter: FrameSplitter | None = None
-        self.unsent = bytearray()
+        self.reader: FrameReader | None = None
+        self.answers: Iterator[bytes] | None = None
+        """Replies to requests that are received, as they are carried out one by one."""
+        self.unsent: deque[memoryview] = deque()
+        self.unsent_bytes = 0
+
+    def keep(self, piece: bytes | memoryview) -> None:
+        """Send this later."""
+        self.unsent.append(memoryview(piece))
+        self.unsent_bytes += len(piece)
+
+    def flush(self) -> None:
+        """Send what the socket takes of what was kept."""
+        while self.unsent:
+            pieces = [self.unsent[i] for i in range(min(len(self.unsent), PIECES_MAX))]
+            try:
+                sent = self.socket.sendmsg(pieces)
+            except BlockingIOError:
+                return
+            self.unsent_bytes -= sent
+            for piece in pieces:
+                if sent < len(piece):
+                    self.unsent[0] = piece[sent:]
+                    break
+                sent -= len(piece)
+                self.unsent.popleft()
 
 
 class StorageProcess:
@@ -69,13 +126,15 @@ class StorageProcess:
         self, control: Connection, hand_over: socket.socket, options: StorageOptions
     ) -> None:
         """`control` is the pipe to the network process, `hand_over` brings client sockets."""
-        self._store = Store(options)
+        self._store = Store(options, time.monotonic)
         self._control = control
         self._hand_over = hand_over
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._handle = self._store.handle
         self._decode = decode_storage_request.raw
+        self._spin_ns = options.spin_us * 1000
+        self._next_expiry_s = 0.0
         self._is_running = True
 
     def run(self) -> None:
@@ -89,15 +148,15 @@ class StorageProcess:
         self._send_control(StorageReady())
         gc.collect()
         gc.freeze()
-        poll, connections = self._poll.poll, self._connections
+        wait, connections = self._wait, self._connections
         decode, handle = self._decode, self._handle
         while self._is_running:
-            for fd, event in poll():
+            for fd, event in wait():
                 connection = connections.get(fd)
                 if connection is None:
                     handlers[fd]()
                     continue
-                if event != select.EPOLLIN or connection.splitter is not None or connection.unsent:
+                if event != select.EPOLLIN or connection.reader is not None or connection.unsent:
                     self._serve(connection, event)
                     continue
                 # One whole request and room for its reply, the usual case, in one piece: after
@@ -106,11 +165,17 @@ class StorageProcess:
                     data = connection.receive(RECEIVE_BYTES)
                     length = len(data) - HEADER_BYTES
                     if length <= 0 or int.from_bytes(data[:HEADER_BYTES], "big") != length:
-                        self._answer_rest(connection, data)
+                        self._begin_reading(connection, data)
                         continue
-                    body = encode(handle(decode(data[HEADER_BYTES:])))
+                    request = decode(data[HEADER_BYTES:])
+                    if isinstance(request, Requests):
+                        connection.answers = self._answers_to(request)
+                        self._answer(connection)
+                        continue
+                    body = encode(handle(request))
                     if len(body) > JOIN_BYTES_MAX:
-                        self._send_large(connection, body)
+                        connection.answers = iter((body,))
+                        self._answer(connection)
                         continue
                     framed = len(body).to_bytes(HEADER_BYTES, "big") + body
                     try:
@@ -118,7 +183,8 @@ class StorageProcess:
                     except BlockingIOError:
                         sent = 0
                     if sent != len(framed):
-                        self._keep(connection, memoryview(framed)[sent:])
+                        connection.keep(memoryview(framed)[sent:])
+                        self._watch(connection)
                 except BlockingIOError:
                     continue  # Nothing to receive after all.
                 except OSError:
@@ -126,15 +192,38 @@ class StorageProcess:
                 except (ProtocolError, *DECODE_ERRORS) as error:
                     self._reject(connection, error)
 
+    def _wait(self) -> list[tuple[int, int]]:
+        """Return what is ready; spin before sleeping if so configured."""
+        if self._store.has_expiries:
+            now_s = time.monotonic()
+            if now_s >= self._next_expiry_s:
+                if self._store.expire():
+                    return self._poll.poll(0)
+                self._next_expiry_s = now_s + HOUSEKEEPING_S
+        if self._spin_ns:
+            until_ns = time.perf_counter_ns() + self._spin_ns
+            while time.perf_counter_ns() < until_ns:
+                if events := self._poll.poll(0):
+                    return events
+        return self._poll.poll(HOUSEKEEPING_S)
+
     # -- clients --------------------------------------------------------------------------
 
     def _serve(self, connection: _Connection, event: int) -> None:
         """Go on with a connection that has unsent replies or part of a request."""
         try:
-            if event & select.EPOLLOUT:
-                self._flush(connection)
+            if event & select.EPOLLOUT or connection.answers is not None:
+                connection.flush()
+                self._answer(connection)
+            elif connection.reader is not None:
+                count = connection.socket.recv_into(connection.reader.space())
+                if count:
+                    connection.reader.advance(count)
+                    self._answer(connection)
+                else:
+                    self._drop(connection)
             else:
-                self._answer_rest(connection, connection.receive(RECEIVE_MORE_BYTES))
+                self._begin_reading(connection, connection.receive(RECEIVE_BYTES))
         except BlockingIOError:
             return
         except OSError:
@@ -142,67 +231,67 @@ class StorageProcess:
         except (ProtocolError, *DECODE_ERRORS) as error:
             self._reject(connection, error)
 
-    def _answer_rest(self, connection: _Connection, data: bytes) -> None:
-        """Carry out every complete request there is, several or in pieces."""
+    def _begin_reading(self, connection: _Connection, data: bytes) -> None:
+        """Take several requests, or the beginning of one."""
         if not data:
             self._drop(connection)
             return
-        if connection.splitter is None:
-            connection.splitter = FrameSplitter(REQUEST_BYTES_MAX)
-        self._answer_kept(connection, data)
+        connection.reader = FrameReader(data, REQUEST_BYTES_MAX)
+        self._answer(connection)
 
-    def _answer_kept(self, connection: _Connection, data: bytes = b"") -> None:
-        """Carry out the requests in the splitter and in `data`; send the replies in one call."""
-        splitter = connection.splitter
-        assert splitter is not None, "called with requests in the splitter"
-        replies: list[bytes] = []
+    def _answer(self, connection: _Connection) -> None:
+        """Carry out requests that are received, as long as their replies have room."""
+        reader = connection.reader
+        if connection.answers is None and reader is not None:
+            connection.answers = self._answers_in(reader)
+        while connection.answers is not None and connection.unsent_bytes <= UNSENT_BYTES_MAX:
+            body = next(connection.answers, None)
+            if body is None:
+                connection.answers = None
+                if reader is not None and reader.is_empty:
+                    connection.reader = None
+                break
+            connection.keep(len(body).to_bytes(HEADER_BYTES, "big"))
+            connection.keep(body)
+        if connection.unsent:
+            connection.flush()
+        self._watch(connection)
+
+    def _answers_in(self, reader: FrameReader) -> Iterator[bytes]:
+        for body in reader.bodies():
+            request = self._decode(body)
+            if isinstance(request, Requests):
+                yield from self._answers_to(request)
+            else:
+                yield encode(self._handle(request))
+
+    def _answers_to(self, requests: Requests) -> Iterator[bytes]:
+        """Carry out a `Requests`; small replies go together."""
+        replies: list[Reply] = []
         size_bytes = 0
-        for body in splitter.feed(data):
-            replies.append(frame(encode(self._handle(self._decode(body)))))
-            size_bytes += len(replies[-1])
-            if size_bytes > UNSENT_BYTES_MAX:
-                break  # The other requests wait in the splitter until this much is sent.
-        if splitter.is_empty:
-            connection.splitter = None
+        for request in requests.requests:
+            reply = self._handle(request)
+            replies.append(reply)
+            size_bytes += REPLY_BYTES
+            if isinstance(reply, Found | Taken):
+                size_bytes += len(reply.record)
+            elif type(reply) in _LARGE_REPLIES:
+                size_bytes += JOIN_BYTES_MAX
+            if size_bytes >= JOIN_BYTES_MAX:
+                yield encode(Replies(replies))
+                replies, size_bytes = [], 0
         if replies:
-            framed = b"".join(replies)
-            sent = 0 if connection.unsent else self._try_send(connection, (framed,))
-            if sent < len(framed):
-                self._keep(connection, memoryview(framed)[sent:])
-
-    def _send_large(self, connection: _Connection, body: bytes) -> None:
-        """Send one large reply without copying it again to put its length in front."""
-        header = len(body).to_bytes(HEADER_BYTES, "big")
-        sent = self._try_send(connection, (header, body))
-        if sent < HEADER_BYTES:
-            self._keep(connection, header[sent:] + body)
-        elif sent < HEADER_BYTES + len(body):
-            self._keep(connection, memoryview(body)[sent - HEADER_BYTES :])
-
-    @staticmethod
-    def _try_send(connection: _Connection, pieces: tuple[bytes, ...]) -> int:
-        try:
-            return connection.socket.sendmsg(pieces)
-        except BlockingIOError:
-            return 0
-
-    def _keep(self, connection: _Connection, rest: bytes | memoryview) -> None:
-        connection.unsent += rest
-        self._watch(connection)
-
-    def _flush(self, connection: _Connection) -> None:
-        sent = connection.socket.send(connection.unsent)
-        del connection.unsent[:sent]
-        if not connection.unsent and connection.splitter is not None:
-            self._answer_kept(connection)
-        self._watch(connection)
+            yield encode(Replies(replies))
 
     def _watch(self, connection: _Connection) -> None:
-        """Wait for room to send; read on only while little is unsent."""
-        events = select.EPOLLOUT if connection.unsent else select.EPOLLIN
-        if 0 < len(connection.unsent) <= UNSENT_BYTES_MAX:
-            events |= select.EPOLLIN
-        self._poll.modify(connection.socket.fileno(), events)
+        """Wait for room to send; read on only while nothing waits to be carried out."""
+        is_pausing = connection.answers is not None
+        events = 0 if is_pausing else select.EPOLLIN
+        if connection.unsent or is_pausing:
+            events |= select.EPOLLOUT
+        if events != connection.events:
+            connection.events = events
+            self._poll.modify(connection.socket.fileno(), events)
 
     def _reject(self, connection: _Connection, error: Exception) -> None:
         logger.warning("a client connection is dropped: it sent no request: %s", error)

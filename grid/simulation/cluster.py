@@ -43,7 +43,7 @@ class ClusterNode(SimulatedNode):
         )
         super().__init__(cluster, number, self.plane)
         self.cluster = cluster
-        self.store = Store(StorageOptions())
+        self.store = Store(StorageOptions(), lambda: 0.0)
 
     def leave(self) -> None:
         """End gracefully."""

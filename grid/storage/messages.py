@@ -1,8 +1,15 @@
 """The data plane: what clients ask of a storage process, and its answers.
 
-Every request names partition and epoch; a mismatch is `Refused` before anything is changed,
-and the client fetches the newer table. In a batch all groups are checked first, so a refused
-batch has changed nothing.
+Every request names partition and epoch; a mismatch is `Refused` before anything is changed, and
+the client fetches the newer table. Requests about many keys name each partition once, with its
+epoch, and for each key the partition's number as one byte; all are checked before anything is
+changed, so a refused request has changed nothing.
+
+A stored *record* is a version and a value (``record.py``). Clients send values and get records.
+
+Values above `LARGE_VALUE_BYTES` travel in messages that are decoded as views on the receive
+buffer (`PutIf`, `FoundLarge`), so that each process copies them once; for small ones a view costs
+more than the copy.
 """
 
 from __future__ import annotations
@@ -16,6 +23,11 @@ REPLY_BYTES_MAX = 8 * 1024 * 1024
 
 PAGE_BYTES = 1024 * 1024
 """A page of a scan ends with the entry that reaches this size."""
+
+LARGE_VALUE_BYTES = 64 * 1024
+
+Epochs = list[tuple[int, int]]
+"""(partition, epoch) of each partition that a request concerns."""
 
 
 class Get(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -39,8 +51,47 @@ class Put(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     value: bytes
 
 
-class Delete(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
-    """Remove one entry: `Done` with count 1, or 0 when it was not there."""
+class Condition(IntEnum):
+    """When `PutIf` writes."""
+
+    ALWAYS = 0
+    ABSENT = 1
+    PRESENT = 2
+    SAME = 3
+    """The entry has the version named."""
+
+
+class PutIf(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Write one entry if the condition holds: `Done` with count 1.
+
+    If not: `Done` with count 0, or the present entry as `Found` when it should be absent.
+    `ttl_ms` is 0 for an entry that stays.
+    """
+
+    request: int
+    map: str
+    partition: int
+    epoch: int
+    key: bytes
+    condition: Condition
+    version: bytes
+    ttl_ms: int
+    value: memoryview
+
+
+class Delete(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
+    """Remove one entry, with a version only that one: `Done` with count 1 or 0."""
+
+    request: int
+    map: str
+    partition: int
+    epoch: int
+    key: bytes
+    version: bytes
+
+
+class Take(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
+    """Remove one entry and return it: `Found` or `Missing`."""
 
     request: int
     map: str
@@ -49,82 +100,148 @@ class Delete(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     key: bytes
 
 
-class GetAll(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Read many entries, grouped as (partition, epoch, keys): `Values` in the same order."""
+class Increment(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """Add to the number of one entry (0 if missing): `Found` with the new record.
 
-    request: int
-    map: str
-    groups: list[tuple[int, int, list[bytes]]]
-
-
-class PutAll(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """Write many entries, grouped as (partition, epoch, keys, values): `Done`."""
-
-    request: int
-    map: str
-    groups: list[tuple[int, int, list[bytes], list[bytes]]]
-
-
-class Size(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """Count a map's entries in (partition, epoch) pairs: `Done` with the count."""
-
-    request: int
-    map: str
-    groups: list[tuple[int, int]]
-
-
-class Scan(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
-    """Next page of a map's entries in one partition.
-
-    `scan` is 0 for the first page, then what the last `Page` said. The pages together are
-    the partition as it was at the first one.
+    Refused as NOT_COUNTABLE when it is no number that msgpack holds, or the sum would not be.
     """
 
     request: int
     map: str
     partition: int
     epoch: int
+    key: bytes
+    amount: int | float
+
+
+class GetAll(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """Read many entries: `Records` in the order of the keys."""
+
+    request: int
+    map: str
+    epochs: Epochs
+    partitions: bytes
+    keys: list[bytes]
+
+
+class PutAll(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """Write many entries: `Done`. Those of one partition get one version."""
+
+    request: int
+    map: str
+    epochs: Epochs
+    partitions: bytes
+    keys: list[bytes]
+    values: list[bytes]
+    ttl_ms: int
+
+
+class RemoveAll(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """Remove many entries: `Done` with how many were there."""
+
+    request: int
+    map: str
+    epochs: Epochs
+    partitions: bytes
+    keys: list[bytes]
+
+
+class TakeAny(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """Remove some entry of these partitions and return it: `Taken` or `Missing`."""
+
+    request: int
+    map: str
+    epochs: Epochs
+
+
+class Size(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """Count a map's entries: `Done` with the count."""
+
+    request: int
+    map: str
+    epochs: Epochs
+
+
+class Clear(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """Remove all of a map's entries: `Done` with the count."""
+
+    request: int
+    map: str
+    epochs: Epochs
+
+
+class Scan(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """Next page of a map's entries: `Page`.
+
+    The first request names the partitions, and `scan` is 0; the next ones name none and repeat
+    the `scan` of the last page. Each partition is delivered as it was when the scan reached it.
+    """
+
+    request: int
+    map: str
+    epochs: Epochs
     scan: int
     with_values: bool
 
 
 class Found(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
-    """The entry's value."""
+    """The entry's record."""
 
     request: int
-    value: bytes
+    record: bytes
 
 
-class Missing(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
+class FoundLarge(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """As `Found`, for values above `LARGE_VALUE_BYTES`."""
+
+    request: int
+    record: memoryview
+
+
+class Missing(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """There is no such entry."""
 
     request: int
 
 
-class Done(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
-    """Applied; `count` entries were concerned."""
+class Done(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
+    """Carried out; `count` entries were concerned."""
 
     request: int
     count: int
 
 
-class Values(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Values in the order of the keys asked, None for a missing one.
+class Records(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Records in the order of the keys asked, None for a missing one.
 
     Shorter than the keys when `REPLY_BYTES_MAX` was reached; never empty for some keys.
     """
 
     request: int
-    values: list[bytes | None]
+    records: list[bytes | None]
 
 
-class Page(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """Entries of a scan; `scan` is 0 when it is complete. Values are empty if not wanted."""
+class Taken(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """An entry that is removed now."""
+
+    request: int
+    key: bytes
+    record: bytes
+
+
+class Page(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """Entries of a scan.
+
+    `records` is empty if values are not wanted. `scan` is 0 when the scan is complete, else the
+    first `finished` of its partitions are, and the last `trailing` keys belong to the next one.
+    """
 
     request: int
     keys: list[bytes]
-    values: list[bytes]
+    records: list[bytes]
     scan: int
+    finished: int
+    trailing: int
 
 
 class RefusalReason(IntEnum):
@@ -134,9 +251,10 @@ class RefusalReason(IntEnum):
     WRONG_EPOCH = 2
     SCAN_EXPIRED = 3
     TOO_LARGE = 4
+    NOT_COUNTABLE = 5
 
 
-class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     """Not carried out."""
 
     request: int
@@ -144,5 +262,35 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
     partition: int
 
 
-StorageRequest = Get | Put | Delete | GetAll | PutAll | Size | Scan
-StorageReply = Found | Missing | Done | Values | Page | Refused
+Request = (
+    Get
+    | Put
+    | PutIf
+    | Delete
+    | Take
+    | Increment
+    | GetAll
+    | PutAll
+    | RemoveAll
+    | TakeAny
+    | Size
+    | Clear
+    | Scan
+)
+Reply = Found | FoundLarge | Missing | Done | Records | Taken | Page | Refused
+
+
+class Requests(msgspec.Struct, array_like=True, frozen=True, tag=0):
+    """What several callers of one client want: answered by `Replies`, one or more."""
+
+    requests: list[Request]
+
+
+class Replies(msgspec.Struct, array_like=True, frozen=True, tag=0):
+    """Answers to some of a `Requests`, in its order."""
+
+    replies: list[Reply]
+
+
+StorageRequest = Request | Requests
+StorageReply = Reply | Replies

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Sequence
 
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.transport.unix import is_trusted, socket_name
@@ -30,13 +31,23 @@ RECEIVE_BYTES = 64 * 1024
 """Below malloc's mmap threshold of 128 KiB: a larger buffer is mapped and unmapped each time."""
 
 
+class NothingYetError(TimeoutError):
+    """Nothing has come so far; one may go on waiting by `receive_frame`."""
+
+
+class NotSentError(OSError):
+    """A frame was not sent whole, so it cannot have been carried out."""
+
+
 class BlockingConnection:
-    """One authenticated connection; not thread-safe, its owner locks."""
+    """One authenticated connection; not thread-safe."""
 
     def __init__(self, sock: socket.socket, node_id: NodeId) -> None:
         """Take over a connected socket whose handshake is done."""
         self.socket = sock
         self.node_id = node_id
+        self.used_s = 0.0
+        """A note of its owner's: when it was used last."""
         self._buffer = b""
         self._send_all = sock.sendall
         self._receive_some = sock.recv
@@ -45,22 +56,23 @@ class BlockingConnection:
         """Bound each later wait of a send or receive."""
         _set_kernel_timeouts(self.socket, timeout_s)
 
-    def exchange(self, body: bytes) -> bytes:
+    def exchange(self, body: bytes, spin_s: float = 0.0) -> bytes | memoryview:
         """Send one frame and return the next one's body: a request and its reply.
 
         In one piece for the usual case (small request, reply in one read): after the sleep in
-        between the caches are cold, and every further call costs microseconds.
+        between the caches are cold, and every further call costs microseconds. For `spin_s`
+        the reply is looked for without sleeping, which saves the time to be woken.
 
         Raises: as `send_frame` and `receive_frame`.
         """
         if len(body) > JOIN_BYTES_MAX or self._buffer:
             self.send_frame(body)
             return self.receive_frame()
+        self._send(len(body).to_bytes(HEADER_BYTES, "big") + body)
         try:
-            self._send_all(len(body).to_bytes(HEADER_BYTES, "big") + body)
-            data = self._receive_some(RECEIVE_BYTES)
+            data = self._spin(spin_s) if spin_s else self._receive_some(RECEIVE_BYTES)
         except BlockingIOError as error:
-            raise TimeoutError("the node does not answer") from error
+            raise NothingYetError("the node does not answer") from error
         length = len(data) - HEADER_BYTES
         if length >= 0 and int.from_bytes(data[:HEADER_BYTES], "big") == length:
             return data[HEADER_BYTES:]
@@ -72,24 +84,37 @@ class BlockingConnection:
     def send_frame(self, body: bytes) -> None:
         """Send one frame; a large body is not copied just to put its length in front.
 
-        Raises: OSError when the connection is gone; TimeoutError.
+        Raises: NotSentError when the connection is gone, or nothing was taken for the time-out.
         """
-        try:
-            if len(body) <= JOIN_BYTES_MAX:
-                self._send_all(len(body).to_bytes(HEADER_BYTES, "big") + body)
-            else:
-                self._send_all(len(body).to_bytes(HEADER_BYTES, "big"), socket.MSG_MORE)
-                self._send_all(body)
-        except BlockingIOError as error:
-            raise TimeoutError("the node does not take what is sent") from error
+        if len(body) > JOIN_BYTES_MAX:
+            self.send_pieces((body,))
+        else:
+            self._send(len(body).to_bytes(HEADER_BYTES, "big") + body)
 
-    def receive_frame(self) -> bytes:
-        """Return the next frame's body.
+    def send_pieces(self, pieces: Sequence[bytes]) -> None:
+        """Send one frame whose body is these pieces, one after the other.
 
-        Raises: OSError (ConnectionResetError when closed); TimeoutError; ProtocolError for an
-            impossible length.
+        Raises: as `send_frame`.
         """
-        data = self._buffer or self._receive(RECEIVE_BYTES)
+        length = sum(map(len, pieces))
+        self._send(length.to_bytes(HEADER_BYTES, "big"), socket.MSG_MORE)
+        for piece in pieces[:-1]:
+            self._send(piece, socket.MSG_MORE)
+        self._send(pieces[-1])
+
+    def receive_frame(self) -> bytes | memoryview:
+        """Return the next frame's body; a large one as a view on a buffer of its own.
+
+        Raises: OSError (ConnectionResetError when closed); NothingYetError; TimeoutError when
+            the rest of a frame does not come; ProtocolError for an impossible length.
+        """
+        data = self._buffer
+        if not data:
+            try:
+                data = self._receive(RECEIVE_BYTES)
+            except TimeoutError as error:
+                raise NothingYetError("the node does not answer") from error
+        self._buffer = b""
         while len(data) < HEADER_BYTES:
             data += self._receive(RECEIVE_BYTES)
         length = int.from_bytes(data[:HEADER_BYTES], "big")
@@ -97,13 +122,38 @@ class BlockingConnection:
             raise ProtocolError(f"a frame of {length} bytes exceeds the {FRAME_BYTES_MAX} allowed")
         end = HEADER_BYTES + length
         if len(data) < end:
-            data = self._receive_rest(data, end)
+            return self._receive_rest(data[HEADER_BYTES:], length)
         self._buffer = data[end:]
         return data[HEADER_BYTES:end]
+
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing has come that nobody waits for."""
+        if self._buffer:
+            return False
+        try:
+            self._receive_some(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` was not called."""
+        return self.socket.fileno() >= 0
 
     def close(self) -> None:
         """Close the socket."""
         self.socket.close()
+
+    def _send(self, data: bytes, flags: int = 0) -> None:
+        try:
+            self._send_all(data, flags)
+        except BlockingIOError as error:
+            raise NotSentError("the node does not take what is sent") from error
+        except OSError as error:
+            raise NotSentError(str(error)) from error
 
     def _receive(self, size: int) -> bytes:
         try:
@@ -114,21 +164,30 @@ class BlockingConnection:
             raise ConnectionResetError("the node has closed the connection")
         return data
 
-    def _receive_rest(self, data: bytes, end: int) -> bytes:
-        """Receive a large frame into one buffer, without quadratic joining."""
-        whole = bytearray(end)
-        whole[: len(data)] = data
-        view = memoryview(whole)
+    def _receive_rest(self, data: bytes, length: int) -> memoryview:
+        """Receive a large body into one buffer of its size."""
+        whole = memoryview(bytearray(length))
         filled = len(data)
-        while filled < end:
+        whole[:filled] = data
+        while filled < length:
             try:
-                count = self.socket.recv_into(view[filled:])
+                count = self.socket.recv_into(whole[filled:])
             except BlockingIOError as error:
                 raise TimeoutError("the node does not answer") from error
             if count == 0:
                 raise ConnectionResetError("the node has closed the connection")
             filled += count
-        return bytes(whole)
+        return whole
+
+    def _spin(self, spin_s: float) -> bytes:
+        """Look for data without sleeping for `spin_s`, then sleep."""
+        until_s = time.perf_counter() + spin_s
+        while time.perf_counter() < until_s:
+            try:
+                return self._receive_some(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+        return self._receive_some(RECEIVE_BYTES)
 
 
 def connect(
@@ -177,7 +236,10 @@ def _shake_hands(
     sock: socket.socket, keys: ClusterKeys | None, hello: Hello, where: str, deadline_s: float
 ) -> NodeId:
     sock.sendall(hello.pack())
-    answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES, deadline_s))
+    try:
+        answer = unpack_answer(_receive_exactly(sock, ANSWER_BYTES, deadline_s))
+    except ProtocolError as error:
+        raise ProtocolError(f"{where}: {error}") from error
     server = Address("", 0)
     is_unix = sock.family == socket.AF_UNIX
     if answer.verdict is not (Verdict.TRUSTED if is_unix else Verdict.CHALLENGE):

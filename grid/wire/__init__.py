@@ -1,1 +1,1 @@
-"""Bytes to messages and back: frames, codec, catalog, handshake. No sockets."""
+"""Bytes to messages and back: frames, keys, values, catalog, handshake. No sockets."""

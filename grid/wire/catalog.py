@@ -24,7 +24,7 @@ from grid.errors import ProtocolError
 from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
-from grid.storage.messages import StorageReply, StorageRequest
+from grid.storage.messages import PutIf, StorageReply, StorageRequest
 from grid.wire.control import ControlReply, ControlRequest
 from grid.wire.family import (
     NetworkToStorage,
@@ -39,6 +39,19 @@ T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Encode any message of the catalog."""
+
+
+def encode_in_pieces(message: object, payload: bytes) -> tuple[bytes, bytes]:
+    """Encode a `PutIf` whose value continues with `payload`, which is not copied.
+
+    Returns: what to send one after the other. The value is the last field; msgpack puts a length
+    in front of it, which is replaced by that of the whole.
+    """
+    assert isinstance(message, PutIf), "no other message has a large value"
+    start = bytes(message.value)
+    head = encode(message)[: -len(start) - 2]  # bin 8: its code and one byte of length.
+    return head + b"\xc6" + (len(start) + len(payload)).to_bytes(4, "big") + start, payload
+
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
 """What decoding hostile bytes may raise."""

@@ -3,6 +3,9 @@
 The format is also what ``multiprocessing.Connection.send_bytes`` writes for messages under
 2 GiB, so one splitter reads TCP connections and the pipes between our own processes alike.
 
+`FrameSplitter` takes what was received and copies each body: for control traffic. `FrameReader`
+offers the buffer to receive into, so that a large body is never copied: for data traffic.
+
 Not here: what the bytes mean (``catalog.py``), reading and writing them (``transport/``).
 """
 
@@ -19,6 +22,9 @@ FRAME_BYTES_MAX = 80 * 1024 * 1024
 
 JOIN_BYTES_MAX = 65_536
 """Below it, copying header and body into one buffer is cheaper than gathering two."""
+
+READER_BYTES = 65_536
+"""What a `FrameReader` keeps; below malloc's mmap threshold of 128 KiB."""
 
 
 def frame(body: bytes) -> bytes:
@@ -61,3 +67,76 @@ class FrameSplitter:
                 yield bytes(buffer[end:start])
         finally:
             del buffer[:start]
+
+
+class FrameReader:
+    """Receives frames into buffers of its own: a large one into one of exactly its size.
+
+    In turn: receive into `space()`, tell how much by `advance`, exhaust `bodies()`.
+    """
+
+    def __init__(self, received: bytes = b"", frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        """Start with what was `received` already, at most ``READER_BYTES`` of it."""
+        self._frame_bytes_max = frame_bytes_max
+        self._view = memoryview(bytearray(READER_BYTES))
+        self._start = 0
+        self._end = len(received)
+        self._view[: self._end] = received
+        self._large: memoryview | None = None
+        self._filled = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no part of a frame is kept."""
+        return self._start == self._end and self._large is None
+
+    def space(self) -> memoryview:
+        """Return where the next bytes go; what `bodies` has yielded may be overwritten."""
+        if self._large is not None:
+            return self._large[self._filled :]
+        if self._start:
+            kept = bytes(self._view[self._start : self._end])
+            self._start, self._end = 0, len(kept)
+            self._view[: self._end] = kept
+        return self._view[self._end :]
+
+    def advance(self, count: int) -> None:
+        """So many bytes were put into `space()`."""
+        if self._large is not None:
+            self._filled += count
+        else:
+            self._end += count
+
+    def bodies(self) -> Iterator[memoryview]:
+        """Yield the body of each complete frame.
+
+        A body of up to ``READER_BYTES`` is valid until the next `space()`, a larger one as
+        long as somebody keeps it.
+
+        Raises: ProtocolError for a length beyond the bound.
+        """
+        while True:
+            if self._large is not None:
+                if self._filled < len(self._large):
+                    return
+                body, self._large = self._large, None
+                yield body
+            body_start = self._start + HEADER_BYTES
+            if body_start > self._end:
+                return
+            length = int.from_bytes(self._view[self._start : body_start], "big")
+            if length > self._frame_bytes_max:
+                raise ProtocolError(
+                    f"a frame of {length} bytes exceeds the {self._frame_bytes_max} allowed"
+                )
+            if body_start + length <= self._end:
+                self._start = body_start + length
+                yield self._view[body_start : body_start + length]
+            elif HEADER_BYTES + length > READER_BYTES:
+                self._large = memoryview(bytearray(length))
+                self._filled = self._end - body_start
+                self._large[: self._filled] = self._view[body_start : self._end]
+                self._start = self._end = 0
+                return
+            else:
+                return

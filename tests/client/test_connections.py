@@ -1,78 +1,168 @@
-"""Connections that break, are interrupted, or are inherited by a fork."""
+"""A client's way to the network processes: which node is asked, and when another is."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from grid import ConnectError, Map
-from grid.api import LocalCluster
+from grid import AuthenticationError, ConnectError, GridError
+from grid.api import LocalCluster, local_cluster
+from grid.client import connections as module
+from grid.client.connections import Connections
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
-from grid.transport.blocking import BlockingConnection
 from grid.types import Address
+from grid.wire.control import LossAccepted, Status, StatusWanted, View, ViewWanted
+from grid.wire.handshake import Purpose
+from grid.wire.security import derive_keys
 
-FORKING_PROGRAM = """
-import os, sys, grid
-with grid.local(nodes=1, workers=1) as g:
-    m = g.map("m")
-    m["who"] = "parent"
-    child = os.fork()
-    if child == 0:
-        for n in range(200):
-            m["child", n] = n
-        assert [m["child", n] for n in range(200)] == list(range(200))
-        os._exit(7)
-    for n in range(200):
-        m["parent", n] = n
-    assert [m["parent", n] for n in range(200)] == list(range(200))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    print(len(m))
-"""
+from .stopping import family_of, stopped
+
+NOBODY = Address("127.0.0.1", 1)
 
 
-def test_a_forked_child_gets_connections_of_its_own():
-    finished = subprocess.run(
-        [sys.executable, "-c", FORKING_PROGRAM],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+def made(cluster: LocalCluster, *first: Address, options: ClientOptions | None = None):
+    return Connections(
+        [*first, *cluster.addresses], cluster.keys, cluster.name, options or ClientOptions()
     )
-    assert (finished.stdout, finished.stderr) == ("401\n", "")
 
 
-def test_an_interrupted_request_never_meets_the_next_reply(
-    users: Map[Any, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def connections(running_cluster: LocalCluster) -> Iterator[Connections]:
+    connected = made(running_cluster)
+    yield connected
+    connected.close()
+
+
+def test_each_question_has_its_answer(connections: Connections, running_cluster: LocalCluster):
+    assert isinstance(connections.ask(ViewWanted), View)
+    assert isinstance(connections.ask(StatusWanted), Status)
+    connections.ask(LossAccepted)
+    assert connections.view().cluster == running_cluster.name
+    assert connections.first_view().table is not None
+
+
+def test_threads_get_the_answers_to_their_own_questions(connections: Connections):
+    kinds = [ViewWanted, StatusWanted] * 50
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(connections.ask, kinds))
+    assert [type(answer) for answer in answers] == [View, Status] * 50
+
+
+def test_a_connection_that_has_ended_is_replaced(connections: Connections):
+    control = connections._control
+    assert control is not None
+    control.socket.shutdown(2)
+    assert isinstance(connections.ask(ViewWanted), View)
+    assert connections._control is not control
+
+
+def test_an_interrupted_question_never_meets_the_next_answer(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
 ):
-    users["a"], users["b"] = "value of a", "value of b"
-    exchange = BlockingConnection.exchange
+    def interrupt(_):
+        raise KeyboardInterrupt
 
-    def interrupted(connection: BlockingConnection, body: bytes) -> bytes:
-        monkeypatch.setattr(BlockingConnection, "exchange", exchange)
-        connection.send_frame(body)
-        raise KeyboardInterrupt  # Ctrl-C while the reply is on its way.
-
-    monkeypatch.setattr(BlockingConnection, "exchange", interrupted)
+    control = connections._control
+    assert control is not None
+    monkeypatch.setattr(type(control), "receive_frame", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        users["a"]
-    assert users["b"] == "value of b"
+        connections.ask(ViewWanted)
+    monkeypatch.undo()
+    assert control.socket.fileno() == -1
+    assert isinstance(connections.ask(StatusWanted), Status)
 
 
 def test_a_gateway_that_is_gone_is_replaced_by_another_node(running_cluster: LocalCluster):
-    nobody = Address("127.0.0.1", 1)
-    with Grid(
-        [nobody, *running_cluster.addresses],
-        running_cluster.keys,
-        running_cluster.name,
-        ClientOptions(),
-    ) as client:
-        assert len(client.nodes()) == 2
+    connected = made(running_cluster, NOBODY)
+    assert len(connected.view().nodes) == 2
+    connected.close()
+
+
+def test_nodes_that_were_met_become_gateways(running_cluster: LocalCluster):
+    connected = Connections(
+        running_cluster.addresses[:1], running_cluster.keys, running_cluster.name, ClientOptions()
+    )
+    assert set(connected._gateways) == set(running_cluster.addresses)
+    connected.close()
 
 
 def test_a_node_of_another_cluster_is_not_used(running_cluster: LocalCluster):
     with pytest.raises(ConnectError, match=f"a node of the cluster '{running_cluster.name}'"):
         Grid([running_cluster.addresses[0]], running_cluster.keys, "another name", ClientOptions())
+
+
+def test_another_secret_is_refused_by_name(running_cluster: LocalCluster):
+    keys = derive_keys(b"another secret", running_cluster.name)
+    with pytest.raises(AuthenticationError):
+        Grid(running_cluster.addresses[:1], keys, running_cluster.name, ClientOptions())
+    with pytest.raises(ConnectError, match=r"uses another secret.*uses another secret"):
+        Grid(running_cluster.addresses, keys, running_cluster.name, ClientOptions())
+
+
+def test_what_was_tried_is_said():
+    keys = derive_keys(b"secret", "nowhere")
+    with pytest.raises(ConnectError, match=r"no node of the cluster 'nowhere' .*:1: .*there"):
+        Connections([NOBODY], keys, "nowhere", ClientOptions())
+    with pytest.raises(ConnectError, match=r"no node of this user .* start one with 'grid up'"):
+        Connections([], keys, "nowhere", ClientOptions())
+
+
+def test_local_nodes_are_reached_by_their_unix_sockets_unless_that_is_off(
+    running_cluster: LocalCluster, connections: Connections
+):
+    for node in connections.view().nodes:
+        assert connections.gateway_of(node.id, Address(node.host, node.port)) == node.port
+    by_tcp = made(running_cluster, options=ClientOptions(unix_sockets=False))
+    for node in by_tcp.view().nodes:
+        address = Address(node.host, node.port)
+        assert by_tcp.gateway_of(node.id, address) == address
+    by_tcp.close()
+
+
+def test_a_closed_client_dials_nobody(connections: Connections, running_cluster: LocalCluster):
+    connections.close()
+    connections.close()
+    with pytest.raises(GridError, match="this client is closed"):
+        connections.ask(ViewWanted)
+    with pytest.raises(GridError, match="this client is closed"):
+        connections.dial(running_cluster.addresses[0], Purpose.CONTROL)
+
+
+def test_a_silent_gateway_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "CONTROL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(module, "DIAL_TIMEOUT_S", 0.2)
+    with local_cluster(2, workers=1, storage_processes=1) as cluster, cluster.client() as client:
+        asked = client._connections._gateway
+        first = next(node for node in client.nodes() if (node.host, node.port) == asked)
+        users = client.map("m")
+        users.put_all({number: number for number in range(100)})
+        others = [number for number in range(100) if users.owner_of(number) != first.id]
+        with stopped(family_of(client, first.id)):
+            assert len(client.nodes()) == 2
+            assert client._connections._gateway != asked
+            assert users.get_all(others) == {number: number for number in others}
+            with cluster.client() as newcomer:  # Its first address is the silent one's.
+                assert newcomer.map("m").get_all(others) == {number: number for number in others}
+
+
+def test_a_forked_child_forgets_what_its_parent_has_open(connections: Connections):
+    forgotten = threading.Event()
+
+    class Owner:
+        def forget(self) -> None:
+            forgotten.set()
+
+    owner = Owner()
+    connections.call_after_fork(owner.forget)
+    control = connections._control
+    assert control is not None
+    connections.after_fork()
+    assert forgotten.is_set()
+    assert control.socket.fileno() == -1
+    assert isinstance(connections.ask(ViewWanted), View)
+    del owner  # It is not kept alive by that.
+    connections.after_fork()

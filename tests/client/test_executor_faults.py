@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_closing_the_client_does_not_wait_for_an_endless_task(
     client = running_cluster.client()
     pool = client.executor()
     running = pool.submit(pass_gate, gate.path)
-    waiting = [pool.submit(time.monotonic) for _ in range(20)]
+    waiting = [pool.submit(pass_gate, gate.path) for _ in range(20)]
     ask_until(running.running)
     client.close()
     assert isinstance(running.exception(timeout=0), TaskError)

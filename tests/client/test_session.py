@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from grid import GridError, KeyTooLargeError, ValueTooLargeError
 from grid.api import LocalCluster, local_cluster
+from grid.client.options import ClientOptions
 from grid.client.session import Grid
+from grid.errors import ProtocolError
+from grid.storage.options import StorageOptions
 from tests.processes.nodes import ask_until
 
 
@@ -46,3 +52,48 @@ def test_every_node_reports_its_entries_to_the_others():
 
 def test_nothing_is_lost_in_a_healthy_cluster(client: Grid):
     assert client.lost() == []
+
+
+def test_a_map_needs_a_name(client: Grid):
+    for name in ("", "x" * 256, "é" * 128):
+        with pytest.raises(GridError, match="1 to 255 bytes"):
+            client.map(name)
+    assert client.map("é" * 127).name == "é" * 127
+
+
+def test_a_client_is_called_by_its_cluster(client: Grid, running_cluster: LocalCluster):
+    assert repr(client) == f"<grid client of {running_cluster.name!r}>"
+    assert not client.is_closed
+    client.close()
+    client.close()
+    assert client.is_closed
+
+
+def test_limits_of_the_configuration_hold(running_cluster: LocalCluster):
+    with Grid(
+        running_cluster.addresses,
+        running_cluster.keys,
+        running_cluster.name,
+        ClientOptions(),
+        storage_options=StorageOptions(key_bytes_max=16, value_bytes_max=1024),
+    ) as client:
+        users = client.map("limited")
+        with pytest.raises(KeyTooLargeError, match="at most 16 are allowed"):
+            users["k" * 17] = 1
+        with pytest.raises(ValueTooLargeError, match="at most 1,024 are allowed"):
+            users["k"] = bytes(1024)
+
+
+def test_a_client_with_larger_limits_than_the_nodes_is_told_so(running_cluster: LocalCluster):
+    with Grid(
+        running_cluster.addresses,
+        running_cluster.keys,
+        running_cluster.name,
+        ClientOptions(),
+        storage_options=StorageOptions(key_bytes_max=100_000),
+    ) as client:
+        users = client.map("limited")
+        with pytest.raises(ProtocolError, match="smaller key or value limits"):
+            users["k" * 70_000] = 1
+        with pytest.raises(ProtocolError, match="smaller key or value limits"):
+            users.put_all({"k" * 70_000: 1, "a": 1})

@@ -10,6 +10,7 @@ hosts are built and taken down (hosts.py).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -135,14 +136,17 @@ class Host:
             )
 
     def status(self, config: Path | None = None) -> dict[str, Any] | None:
-        """Return what ``grid status --json`` would print, without a new interpreter.
+        """Return what the host's own node would tell ``grid status --json``.
 
-        None if no node of the host answers. Runs in: the main thread, as `grid.connect`
-        looks for local nodes in /proc/net.
+        None if none answers: unlike the command, nobody on the LAN is asked instead. Runs in: the
+        main thread, as `grid.connect` looks for local nodes in /proc/net.
         """
+        options = load(config or self.config)
+        # Without a secret the search ends with this host.
+        cluster = dataclasses.replace(options.cluster, secret="")
         try:
             with self.inside():
-                return fetch_status(load(config or self.config))
+                return fetch_status(dataclasses.replace(options, cluster=cluster))
         except GridError:
             return None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.partition.hashing import SLOT_COUNT, SLOTS_PER_PARTITION, partition_of
+from grid.partition.hashing import SLOT_COUNT, SLOTS_PER_PARTITION, partition_of, partitions_of
 from grid.types import PARTITION_COUNT
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=200)
@@ -79,3 +79,12 @@ def test_every_partition_is_used_evenly() -> None:
         counts[partition_of(f"key-{number}".encode())] += 1
     assert min(counts) > 50
     assert max(counts) < 150
+
+
+@repeatable
+@given(st.lists(st.text(st.sampled_from("ab{}")).map(str.encode)))
+def test_a_batch_has_the_partitions_of_its_keys(keys: list[bytes]) -> None:
+    expected = [partition_of(key) for key in keys]
+    assert partitions_of(keys, has_tags=True) == expected
+    if b"{" not in b"".join(keys):
+        assert partitions_of(keys, has_tags=False) == expected

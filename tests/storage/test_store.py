@@ -5,43 +5,73 @@ from __future__ import annotations
 import pytest
 
 from grid.storage.messages import (
-    PAGE_BYTES,
+    LARGE_VALUE_BYTES,
     REPLY_BYTES_MAX,
+    Clear,
+    Condition,
     Delete,
     Done,
+    Epochs,
     Found,
+    FoundLarge,
     Get,
-    GetAll,
+    Increment,
     Missing,
     Put,
-    PutAll,
+    Records,
     RefusalReason,
     Refused,
+    Request,
     Scan,
     Size,
-    StorageRequest,
-    Values,
+    Take,
+    TakeAny,
+    Taken,
 )
 from grid.storage.options import StorageOptions
-from grid.storage.store import SCANS_MAX, Store
+from grid.storage.store import Store
 
-from .samples import MAP, contents, page, store_serving
+from .samples import (
+    MAP,
+    Clock,
+    contents,
+    get_all,
+    plain_put,
+    put,
+    put_all,
+    put_if,
+    record_in,
+    record_of,
+    remove_all,
+    store_serving,
+    value_of,
+    version_in,
+)
 
-A_THIRD_OF_A_PAGE = b"v" * (PAGE_BYTES // 3)
-
-
-def put(store: Store, key: bytes, value: bytes = b"v", partition: int = 1) -> None:
-    assert store.handle(Put(1, MAP, partition, 1, key, value)) == Done(1, 1)
+FIVE, SIX = b"\x01\x05", b"\x01\x06"
 
 
 def test_entry_is_written_read_and_removed() -> None:
     store = store_serving(1)
     assert store.handle(Get(1, MAP, 1, 1, b"k")) == Missing(1)
     assert store.handle(Put(2, MAP, 1, 1, b"k", b"")) == Done(2, 1)
-    assert store.handle(Get(3, MAP, 1, 1, b"k")) == Found(3, b"")
-    assert store.handle(Delete(4, MAP, 1, 1, b"k")) == Done(4, 1)
-    assert store.handle(Delete(5, MAP, 1, 1, b"k")) == Done(5, 0)
+    reply = store.handle(Get(3, MAP, 1, 1, b"k"))
+    assert isinstance(reply, Found)
+    assert (reply.request, value_of(store, b"k")) == (3, b"")
+    assert store.handle(Delete(4, MAP, 1, 1, b"k", b"")) == Done(4, 1)
+    assert store.handle(Delete(5, MAP, 1, 1, b"k", b"")) == Done(5, 0)
     assert store.handle(Get(6, MAP, 1, 1, b"k")) == Missing(6)
+
+
+def test_large_value_is_answered_as_a_view_on_what_is_stored() -> None:
+    store = store_serving(1)
+    put(store, b"k", bytes(LARGE_VALUE_BYTES))
+    get, take = Get(1, MAP, 1, 1, b"k"), Take(1, MAP, 1, 1, b"k")
+    reply = store.handle(get)
+    assert isinstance(reply, FoundLarge)
+    assert reply.record.obj is store._partitions[1].table(MAP).records[b"k"]
+    assert record_in(store.handle(take)) == record_in(reply)
+    assert store.handle(get) == Missing(1)
 
 
 def test_maps_and_partitions_are_apart() -> None:
@@ -50,18 +80,190 @@ def test_maps_and_partitions_are_apart() -> None:
     assert store.handle(Get(1, "other", 1, 1, b"k")) == Missing(1)
     assert store.handle(Get(1, MAP, 2, 1, b"k")) == Missing(1)
     assert store.handle(Size(1, MAP, [(1, 1), (2, 1)])) == Done(1, 1)
+    assert store.handle(Clear(1, "other", [(1, 1), (2, 1)])) == Done(1, 0)
+    assert contents(store) == {b"k": b"v"}
 
 
-def one_of_each(partition: int, epoch: int) -> list[StorageRequest]:
-    """Every request, the batches with a first group that would be carried out."""
+def test_put_if_absent_answers_the_present_entry() -> None:
+    store = store_serving(1)
+    assert store.handle(put_if(b"k", b"new", Condition.ABSENT)) == Done(1, 1)
+    reply = store.handle(put_if(b"k", b"newer", Condition.ABSENT))
+    assert record_in(reply) == record_of(store, b"k")
+    assert value_of(store, b"k") == b"new"
+
+
+def test_put_if_present_writes_only_over_an_entry() -> None:
+    store = store_serving(1)
+    assert store.handle(put_if(b"k", b"new", Condition.PRESENT)) == Done(1, 0)
+    assert contents(store) == {}
+    put(store, b"k", b"old")
+    assert store.handle(put_if(b"k", b"new", Condition.PRESENT)) == Done(1, 1)
+    assert value_of(store, b"k") == b"new"
+
+
+def test_put_if_same_writes_only_over_the_version_named() -> None:
+    store = store_serving(1)
+    put(store, b"k", b"old")
+    version = version_in(store, b"k")
+    assert store.handle(put_if(b"other", b"new", Condition.SAME, version)) == Done(1, 0)
+    assert store.handle(put_if(b"k", b"new", Condition.SAME, version)) == Done(1, 1)
+    assert store.handle(put_if(b"k", b"newer", Condition.SAME, version)) == Done(1, 0)
+    assert contents(store) == {b"k": b"new"}
+
+
+def test_delete_with_a_version_removes_only_that_one() -> None:
+    store = store_serving(1)
+    put(store, b"k")
+    version = version_in(store, b"k")
+    put(store, b"k")
+    assert store.handle(Delete(1, MAP, 1, 1, b"k", version)) == Done(1, 0)
+    assert store.handle(Delete(1, MAP, 1, 1, b"k", version_in(store, b"k"))) == Done(1, 1)
+    assert contents(store) == {}
+
+
+def test_take_removes_what_it_answers() -> None:
+    store = store_serving(1)
+    put(store, b"k", b"value")
+    record = record_of(store, b"k")
+    assert store.handle(Take(1, MAP, 1, 1, b"k")) == Found(1, record or b"")
+    assert store.handle(Take(1, MAP, 1, 1, b"k")) == Missing(1)
+
+
+def test_increment_begins_at_zero_and_answers_what_is_stored() -> None:
+    store = store_serving(1)
+    for expected in (FIVE, b"\x01\x0a"):
+        reply = store.handle(Increment(1, MAP, 1, 1, b"k", 5))
+        assert record_in(reply) == record_of(store, b"k")
+        assert value_of(store, b"k") == expected
+
+
+@pytest.mark.parametrize("value", [b"", b"\x01", b"\x00\x05", b"\x01\xa15", b"\x01\x05\x05"])
+def test_increment_of_what_is_no_number_is_refused_and_changes_nothing(value: bytes) -> None:
+    store = store_serving(1)
+    put(store, b"k", value)
+    record = record_of(store, b"k")
+    refused = Refused(1, RefusalReason.NOT_COUNTABLE, 1)
+    assert store.handle(Increment(1, MAP, 1, 1, b"k", 1)) == refused
+    assert record_of(store, b"k") == record
+
+
+def test_increment_beyond_64_bits_is_refused_and_changes_nothing() -> None:
+    store = store_serving(1)
+    top = 2**64 - 1
+    record_in(store.handle(Increment(1, MAP, 1, 1, b"k", top)))
+    refused = Refused(1, RefusalReason.NOT_COUNTABLE, 1)
+    assert store.handle(Increment(1, MAP, 1, 1, b"k", 1)) == refused
+    assert record_of(store, b"k") == record_in(store.handle(Get(1, MAP, 1, 1, b"k")))
+    assert value_of(store, b"k") == b"\x01\xcf" + top.to_bytes(8, "big")
+
+
+# -- many entries -----------------------------------------------------------------------------
+
+
+def test_batches_keep_the_order_of_their_keys() -> None:
+    store = store_serving(1, 2)
+    batch = put_all((1, b"a", b"1"), (2, b"c", b"3"), (1, b"b", b"2"))
+    assert store.handle(batch) == Done(1, 3)
+    reply = store.handle(get_all((2, b"x"), (2, b"c"), (1, b"b"), (1, b"a"), (1, b"b")))
+    assert isinstance(reply, Records)
+    assert [record and record[8:] for record in reply.records] == [None, b"3", b"2", b"1", b"2"]
+
+
+def test_last_of_a_key_that_a_batch_names_twice_wins() -> None:
+    store = store_serving(1)
+    assert store.handle(put_all((1, b"a", b"1"), (1, b"a", b"2"))) == Done(1, 2)
+    assert contents(store) == {b"a": b"2"}
+    assert store.handle(remove_all((1, b"a"), (1, b"a"))) == Done(1, 1)
+
+
+def test_batch_removes_what_is_there_and_counts_it() -> None:
+    store = store_serving(1, 2)
+    store.handle(put_all((1, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
+    assert store.handle(remove_all((2, b"b"), (1, b"a"), (2, b"a"))) == Done(1, 2)
+    assert (contents(store), contents(store, 2)) == ({b"b": b"2"}, {})
+
+
+def test_reply_to_a_batch_stops_at_its_bound_and_continues_where_asked() -> None:
+    store = store_serving(1, 2)
+    quarter = b"v" * (REPLY_BYTES_MAX // 4)
+    wanted = [(p, bytes([number])) for p in (1, 2) for number in range(6)]
+    for p, key in wanted:
+        put(store, key, quarter, partition=p)
+    for rest in (wanted, wanted[4:], wanted[8:]):
+        reply = store.handle(get_all(*rest))
+        expected = [record_of(store, key, partition=p) for p, key in rest[:4]]
+        assert reply == Records(1, [*expected])
+
+
+def test_one_value_beyond_the_reply_bound_is_still_answered() -> None:
+    store = store_serving(1)
+    put(store, b"k", b"v" * (REPLY_BYTES_MAX + 1))
+    assert store.handle(get_all((1, b"k"), (1, b"k"))) == Records(1, [record_of(store, b"k")])
+
+
+def test_take_any_empties_the_partitions_named_and_no_others() -> None:
+    store = store_serving(1, 2, 3)
+    entries = [(1, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3"), (3, b"a", b"4")]
+    store.handle(put_all(*entries))
+    taken = set()
+    while isinstance(reply := store.handle(TakeAny(1, MAP, [(2, 1), (1, 1)])), Taken):
+        taken.add((reply.key, reply.record[8:]))
+    assert reply == Missing(1)
+    assert taken == {(b"a", b"1"), (b"b", b"2"), (b"a", b"3")}
+    assert store.handle(Size(1, MAP, [(1, 1), (2, 1), (3, 1)])) == Done(1, 1)
+
+
+def test_clear_removes_one_maps_entries_and_all_that_is_left_of_the_map() -> None:
+    store = store_serving(1, 2)
+    store.handle(put_all((1, b"a", b"1"), (2, b"a", b"2"), (2, b"b", b"3")))
+    store.handle(Put(1, "other", 1, 1, b"a", b"4"))
+    assert store.handle(Clear(1, MAP, [(1, 1), (2, 1)])) == Done(1, 3)
+    assert sorted(store.holdings()) == [(1, 1, 1), (2, 1, 0)]
+    assert MAP not in store._partitions[1].tables
+    assert MAP not in store._records_of
+
+
+def test_batches_see_a_map_that_was_cleared_or_moved_anew() -> None:
+    store = store_serving(1, 2)
+    both: Epochs = [(1, 1), (2, 1)]
+    for change in (lambda: store.handle(Clear(1, MAP, both)), lambda: restart(store, 1, 2)):
+        assert store.handle(put_all((1, b"a", b"1"), (2, b"a", b"2"))) == Done(1, 2)
+        change()
+        assert store.handle(get_all((1, b"a"), (2, b"a"))) == Records(1, [None, None])
+        put(store, b"a", b"3", partition=2)
+        reply = store.handle(get_all((1, b"a"), (2, b"a")))
+        assert reply == Records(1, [None, record_of(store, b"a", partition=2)])
+        store.handle(put_all((1, b"a", b"4"), epochs=both))
+        assert contents(store) == {b"a": b"4"}
+
+
+def restart(store: Store, *partition_ids: int) -> None:
+    """Let the store give up everything and get it back empty."""
+    store.serve({})
+    store.serve(dict.fromkeys(partition_ids, 1))
+
+
+# -- refusals ---------------------------------------------------------------------------------
+
+
+def one_of_each(partition: int, epoch: int) -> list[Request]:
+    """Every request, those about many with a first partition that would be carried out."""
+    epochs = [(1, 1), (partition, epoch)]
+    pair = [(1, b"k"), (partition, b"k")]
     return [
-        Get(5, MAP, partition, epoch, b"k"),
-        Put(5, MAP, partition, epoch, b"k", b"new"),
-        Delete(5, MAP, partition, epoch, b"k"),
-        GetAll(5, MAP, [(1, 1, [b"k"]), (partition, epoch, [b"k"])]),
-        PutAll(5, MAP, [(1, 1, [b"k"], [b"new"]), (partition, epoch, [b"k"], [b"new"])]),
-        Size(5, MAP, [(1, 1), (partition, epoch)]),
-        Scan(5, MAP, partition, epoch, 0, True),
+        Get(1, MAP, partition, epoch, b"k"),
+        plain_put(b"k", b"new", partition=partition, epoch=epoch),
+        put_if(b"k", b"new", partition=partition, epoch=epoch),
+        Delete(1, MAP, partition, epoch, b"k", b""),
+        Take(1, MAP, partition, epoch, b"k"),
+        Increment(1, MAP, partition, epoch, b"k", 1),
+        get_all(*pair, epochs=epochs),
+        put_all(*((p, key, b"new") for p, key in pair), epochs=epochs),
+        remove_all(*pair, epochs=epochs),
+        TakeAny(1, MAP, epochs),
+        Size(1, MAP, epochs),
+        Clear(1, MAP, epochs),
+        Scan(1, MAP, epochs, 0, True),
     ]
 
 
@@ -78,154 +280,27 @@ def test_refusal_names_its_reason_and_leaves_nothing_changed(
     index: int, partition: int, epoch: int, reason: RefusalReason
 ) -> None:
     store = store_serving(1, 2)
-    put(store, b"k", b"old")
-    put(store, b"k", b"old", partition=2)
+    put(store, b"k", FIVE)
+    put(store, b"k", FIVE, partition=2)
+    before = [record_of(store, b"k", partition=p) for p in (1, 2)]
     request = one_of_each(partition, epoch)[index]
-    assert store.handle(request) == Refused(5, reason, partition)
-    assert contents(store) == contents(store, 2) == {b"k": b"old"}
+    assert store.handle(request) == Refused(1, reason, partition)
+    assert [record_of(store, b"k", partition=p) for p in (1, 2)] == before
     assert store.holdings() == [(1, 1, 1), (2, 1, 1)]
 
 
-@pytest.mark.parametrize(("key_bytes", "value_bytes"), [(17, 0), (0, 1025)])
-def test_entry_beyond_the_limits_is_refused_and_its_batch_with_it(
-    key_bytes: int, value_bytes: int
-) -> None:
-    store = store_serving(1, value_bytes_max=1024)
-    key, value = b"k" * key_bytes, b"v" * value_bytes
-    refused = Refused(1, RefusalReason.TOO_LARGE, 1)
-    assert store.handle(Put(1, MAP, 1, 1, key, value)) == refused
-    batch = PutAll(1, MAP, [(1, 1, [b"small", key], [b"v", value])])
-    assert store.handle(batch) == refused
-    assert contents(store) == {}
-    put(store, b"k" * 16, b"v" * 1024)
-
-
-def test_batch_with_a_value_too_few_is_refused() -> None:
-    store = store_serving(1)
-    reply = store.handle(PutAll(1, MAP, [(1, 1, [b"a", b"b"], [b"v"])]))
-    assert isinstance(reply, Refused)
-    assert contents(store) == {}
-
-
-def test_batches_keep_the_order_of_their_keys() -> None:
+@pytest.mark.parametrize("index", range(len(one_of_each(0, 0))))
+def test_every_request_is_carried_out_where_partition_and_epoch_are_right(index: int) -> None:
     store = store_serving(1, 2)
-    batch = PutAll(1, MAP, [(1, 1, [b"a", b"b"], [b"1", b"2"]), (2, 1, [b"c"], [b"3"])])
-    assert store.handle(batch) == Done(1, 3)
-    asked = GetAll(2, MAP, [(2, 1, [b"x", b"c"]), (1, 1, [b"b", b"a"])])
-    assert store.handle(asked) == Values(2, [None, b"3", b"2", b"1"])
-
-
-def test_reply_to_a_batch_stops_at_its_bound_and_continues_where_asked() -> None:
-    store = store_serving(1, 2)
-    quarter = b"v" * (REPLY_BYTES_MAX // 4)
-    keys = [bytes([number]) for number in range(6)]
-    for key in keys:
-        put(store, key, quarter)
-        put(store, key, quarter, partition=2)
-    first = store.handle(GetAll(1, MAP, [(1, 1, keys), (2, 1, keys)]))
-    assert first == Values(1, [quarter] * 4)
-    rest = store.handle(GetAll(2, MAP, [(1, 1, keys[4:]), (2, 1, keys)]))
-    assert rest == Values(2, [quarter] * 4)
-
-
-def test_one_value_beyond_the_reply_bound_is_still_answered() -> None:
-    store = store_serving(1)
-    huge = b"v" * (REPLY_BYTES_MAX + 1)
-    put(store, b"k", huge)
-    assert store.handle(GetAll(1, MAP, [(1, 1, [b"k", b"k"])])) == Values(1, [huge])
-
-
-# -- scans ------------------------------------------------------------------------------------
-
-
-def test_scan_of_an_empty_partition_is_one_empty_page() -> None:
-    only = page(store_serving(1))
-    assert (only.keys, only.values, only.scan) == ([], [], 0)
-
-
-def test_scan_without_values_leaves_them_out() -> None:
-    store = store_serving(1)
-    put(store, b"k")
-    only = page(store, with_values=False)
-    assert (only.keys, only.values, only.scan) == ([b"k"], [], 0)
-
-
-def test_pages_end_with_the_entry_that_fills_them() -> None:
-    store = store_serving(1)
-    for number in range(7):
-        put(store, bytes([number]), A_THIRD_OF_A_PAGE)
-    sizes: list[int] = []
-    scan = 0
-    while not sizes or scan:
-        reply = page(store, scan)
-        sizes.append(len(reply.keys))
-        scan = reply.scan
-    assert sizes == [3, 3, 1]
-
-
-def test_scan_is_the_partition_as_it_was_at_its_first_page() -> None:
-    store = store_serving(1)
-    before = {bytes([number]): A_THIRD_OF_A_PAGE + bytes([number]) for number in range(6)}
-    for key, value in before.items():
-        put(store, key, value)
-    first = page(store)
-    for key in before:
-        store.handle(Delete(1, MAP, 1, 1, key))
-    put(store, b"new")
-    put(store, bytes([5]), b"changed")
-    found = dict(zip(first.keys, first.values, strict=True))
-    scan = first.scan
-    assert scan
-    while scan:
-        reply = page(store, scan)
-        found |= zip(reply.keys, reply.values, strict=True)
-        scan = reply.scan
-    assert found == before
-    assert contents(store) == {b"new": b"v", bytes([5]): b"changed"}
-
-
-def test_page_is_given_once() -> None:
-    store = store_serving(1)
-    for number in range(6):
-        put(store, bytes([number]), A_THIRD_OF_A_PAGE)
-    scan = page(store).scan
-    page(store, scan)
-    expired = Refused(9, RefusalReason.SCAN_EXPIRED, 1)
-    assert store.handle(Scan(9, MAP, 1, 1, scan, True)) == expired
-
-
-def test_longest_unused_scan_expires_beyond_the_bound() -> None:
-    store = store_serving(1)
-    for number in range(12):
-        put(store, bytes([number]), A_THIRD_OF_A_PAGE)
-    scans = [page(store).scan for _ in range(SCANS_MAX)]
-    assert len(set(scans)) == SCANS_MAX
-    used = page(store, scans[0]).scan  # The second is now the longest unused one.
-    page(store)
-    assert page(store, used).keys
-    expired = Refused(9, RefusalReason.SCAN_EXPIRED, 1)
-    assert store.handle(Scan(9, MAP, 1, 1, scans[1], True)) == expired
-    assert page(store, scans[2]).keys
-
-
-def test_scan_does_not_outlive_its_partition() -> None:
-    store = store_serving(1)
-    for number in range(6):
-        put(store, bytes([number]), A_THIRD_OF_A_PAGE)
-    scan = page(store).scan
-    store.serve({})
-    gone = Refused(9, RefusalReason.NOT_OWNER, 1)
-    assert store.handle(Scan(9, MAP, 1, 1, scan, True)) == gone
-    store.serve({1: 2})
-    moved = Refused(9, RefusalReason.WRONG_EPOCH, 1)
-    assert store.handle(Scan(9, MAP, 1, 1, scan, True)) == moved
+    put(store, b"k", FIVE, partition=2)
+    assert not isinstance(store.handle(one_of_each(2, 1)[index]), Refused)
 
 
 # -- control ----------------------------------------------------------------------------------
 
 
 def test_store_holds_nothing_until_told() -> None:
-    assert Store(StorageOptions()).holdings() == []
+    assert Store(StorageOptions(), Clock()).holdings() == []
 
 
 def test_new_epoch_keeps_the_entries() -> None:
@@ -233,7 +308,7 @@ def test_new_epoch_keeps_the_entries() -> None:
     put(store, b"k")
     store.serve({1: 4, 2: 1})
     assert sorted(store.holdings()) == [(1, 4, 1), (2, 1, 0)]
-    assert store.handle(Get(1, MAP, 1, 4, b"k")) == Found(1, b"v")
+    assert value_of(store, b"k", epoch=4) == b"v"
     assert store.handle(Get(1, MAP, 1, 1, b"k")) == Refused(1, RefusalReason.WRONG_EPOCH, 1)
 
 
@@ -249,9 +324,11 @@ def test_only_empty_partitions_are_released() -> None:
     store = store_serving(1, 2, 3)
     put(store, b"k")
     put(store, b"k", partition=2)
-    store.handle(Delete(1, MAP, 2, 1, b"k"))
+    store.handle(Delete(1, MAP, 2, 1, b"k", b""))
     assert store.release([1, 2, 7]) == [2, 7]
     assert store.holdings() == [(1, 1, 1), (3, 1, 0)]
+    gone = Refused(1, RefusalReason.NOT_OWNER, 2)
+    assert store.handle(Size(1, MAP, [(1, 1), (2, 1)])) == gone
 
 
 def test_entries_of_all_maps_keep_a_partition() -> None:

@@ -121,6 +121,7 @@ _PRIMITIVES: dict[Any, tuple[Any, ...]] = {
     float: (0.0, -0.0, 12.5, 1e300, 5e-324, float("inf")),
     str: ("", "a", "José", "x" * 300, "\x00", "\N{GRINNING FACE}"),
     bytes: (b"", b"\x00", b"0123456789abcdef", bytes(300), b"\xff\xc1"),
+    memoryview: tuple(map(memoryview, (b"", b"\x00", bytes(300), b"\xff\xc1"))),
     type(None): (None,),
 }
 

@@ -24,7 +24,7 @@ from grid.storage import messages as storage_messages
 from grid.storage.messages import StorageReply, StorageRequest
 from grid.types import NodeId
 from grid.wire import control, family
-from grid.wire.catalog import decode_peer, encode
+from grid.wire.catalog import decode_peer, decode_storage_request, encode, encode_in_pieces
 from grid.wire.datagram import DATAGRAM_BYTES_MAX, DatagramSealer
 from grid.wire.report import encode_report
 from grid.wire.security import derive_keys
@@ -191,6 +191,34 @@ def test_text_that_is_no_utf_8_is_refused() -> None:
     assert isinstance(DECODERS["decode_storage_request"](good), storage_messages.Get)
     with pytest.raises(ProtocolError):
         DECODERS["decode_storage_request"](good.replace(b"shelf", b"sh\xfflf"))
+
+
+def put_if(value: bytes) -> storage_messages.PutIf:
+    always = storage_messages.Condition.ALWAYS
+    return storage_messages.PutIf(1, "shelf", 2, 3, b"key", always, b"", 5, memoryview(value))
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 65_535, 65_536, 1_000_000])
+@pytest.mark.parametrize("start", [b"", b"\x00", b"\x02" * 255])
+def test_message_in_pieces_is_the_message_and_its_payload_is_not_copied(
+    start: bytes, size: int
+) -> None:
+    payload = random.Random(size).randbytes(size)
+    head, rest = encode_in_pieces(put_if(start), payload)
+    assert rest is payload
+    whole = put_if(start + payload)
+    assert decode_storage_request(head + rest) == whole
+    if len(start) + size > 65_535:  # Below, msgpack says the length in fewer bytes.
+        assert head + rest == encode(whole)
+
+
+def test_large_values_are_views_on_what_was_received() -> None:
+    received = bytearray(encode(put_if(b"value")))
+    message = decode_storage_request(memoryview(received))
+    assert isinstance(message, storage_messages.PutIf)
+    assert bytes(message.value) == b"value"
+    received[-1:] = b"E"
+    assert bytes(message.value) == b"valuE"
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)

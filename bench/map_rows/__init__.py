@@ -1,0 +1,1 @@
+"""The rows of `bench.map`, a module for each kind; `run.py` has what they share."""

@@ -1,0 +1,1 @@
+"""Finding a cluster from outside: where its nodes answer, for programs that are none themselves."""

@@ -1,0 +1,208 @@
+"""Nodes that are silent, die, or come back as others, under blocking callers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from grid import OperationError, OperationTimeoutError, PartitionLostError
+from grid.api import LocalCluster, local_cluster
+from grid.client.blocking import BlockingShell
+from grid.client.options import ClientOptions
+from grid.client.session import Grid
+from grid.transport.blocking import BlockingConnection
+from tests.processes.nodes import ask_until
+
+from .stopping import family_of, stopped, supervisor_of
+
+KEYS = range(200)
+DEADLINE_S = 60.0
+SILENT = r"does not answer|is silent"
+"""By whether there was a connection already."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster(2, workers=1, storage_processes=1) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty(cluster: LocalCluster) -> Iterator[Grid]:
+    """A client that does not wait for long."""
+    with cluster.client(ClientOptions(operation_deadline_s=0.5)) as made:
+        made.map("m").put_all({key: f"value {key}" for key in KEYS})
+        yield made
+
+
+def keys_by_node(client: Grid) -> tuple[bytes, list[int], list[int]]:
+    """Return the second node's id, its keys, and those of the other."""
+    silent = next(node for node in client.nodes() if node.name == "local-2").id
+    users = client.map("m")
+    own = [key for key in KEYS if users.owner_of(key) == silent]
+    return silent, own, [key for key in KEYS if key not in own]
+
+
+def test_a_silent_storage_process_ends_calls_by_their_deadline(hasty: Grid):
+    users = hasty.map("m")
+    silent, own, others = keys_by_node(hasty)
+    with stopped(family_of(hasty, silent, "grid-storage")) as go_on:
+        with pytest.raises(OperationTimeoutError, match="local-2 is silent") as raised:
+            users[own[0]]
+        assert raised.value.outcome == "not_applied"
+        with pytest.raises(OperationTimeoutError, match=SILENT) as raised:
+            users[own[1]] = "written"
+        with pytest.raises(OperationTimeoutError, match=SILENT):
+            users.get_all(KEYS)
+        with pytest.raises(OperationTimeoutError, match=SILENT):
+            list(users)
+        assert users.get_all(others) == {key: f"value {key}" for key in others}
+        go_on()
+        ask_until(lambda: answers(users, own[0]))
+    # No late reply was taken for another's.
+    expected: dict[int, Any] = {key: f"value {key}" for key in KEYS if key != own[1]}
+    assert {key: users[key] for key in expected} == expected
+    assert users[own[1]] in ("written", f"value {own[1]}")
+
+
+def answers(users: Any, key: Any) -> bool:
+    try:
+        users[key]
+    except OperationTimeoutError:
+        return False
+    return True
+
+
+def in_thread(work: Any) -> Future[Any]:
+    """Run in a thread that the test's end does not wait for."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def test_a_node_that_is_silent_for_a_while_answers_in_the_end(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grid.client.blocking.PATIENCE_S", 0.05)
+    fetched = threading.Semaphore(0)
+    refresh = BlockingShell.refresh
+
+    def counted(shell: BlockingShell, *arguments: Any) -> None:
+        refresh(shell, *arguments)
+        fetched.release()
+
+    monkeypatch.setattr(BlockingShell, "refresh", counted)
+    with cluster.client() as client:
+        users = client.map("m")
+        users.put_all({key: f"value {key}" for key in KEYS})
+        silent, own, _ = keys_by_node(client)
+        with stopped(family_of(client, silent, "grid-storage")) as go_on:
+            one = in_thread(lambda: users[own[0]])
+            many = in_thread(lambda: users.get_all(KEYS))
+            write = in_thread(lambda: users.put(own[1], "written"))
+            for _ in range(9):  # The table was asked for, again and again.
+                assert fetched.acquire(timeout=DEADLINE_S)
+            assert not one.done()
+            go_on()
+            assert one.result(DEADLINE_S) == f"value {own[0]}"
+            assert len(many.result(DEADLINE_S)) == len(KEYS)
+            write.result(DEADLINE_S)
+            assert users[own[1]] == "written"
+
+
+def test_a_large_value_that_a_silent_node_does_not_take_is_not_waited_for_without_end(hasty: Grid):
+    users = hasty.map("m")
+    silent, own, _ = keys_by_node(hasty)
+    with (
+        stopped(family_of(hasty, silent, "grid-storage")),
+        pytest.raises(OperationTimeoutError, match="local-2") as raised,
+    ):
+        users[own[0]] = bytes(20_000_000)
+    assert raised.value.outcome == "not_applied"  # It was never sent whole.
+    assert users[own[2]] == f"value {own[2]}"
+
+
+def test_a_silent_gateway_is_no_matter_while_storage_answers(hasty: Grid):
+    users = hasty.map("m")
+    first = next(node for node in hasty.nodes() if node.name == "local-1").id
+    with stopped(family_of(hasty, first, "grid-network")):
+        assert {key: users[key] for key in KEYS} == users.get_all(KEYS)
+
+
+def test_a_node_that_dies_under_its_callers_is_lost_aloud_and_its_successor_is_used():
+    with local_cluster(3, workers=1, storage_processes=1) as cluster, cluster.client() as client:
+        users = client.map("m")
+        users.put_all({key: f"value {key}" for key in KEYS})
+        victim, own, others = keys_by_node(client)
+        storage = family_of(client, victim, "grid-storage")
+        with stopped(storage):
+            read = in_thread(lambda: users[own[0]])
+            write = in_thread(lambda: users.put(own[1], 1))
+            many = in_thread(lambda: users.get_all(KEYS))
+            ask_until(lambda: sum(map(len, client._shell._idle.values())) < 3)
+            for process in [supervisor_of(client, victim), *storage]:
+                process.kill()
+            assert isinstance(read.exception(DEADLINE_S), PartitionLostError)
+            assert isinstance(many.exception(DEADLINE_S), PartitionLostError)
+            failure = write.exception(DEADLINE_S)
+        assert isinstance(failure, OperationError)
+        # It was sent, or not even the connection came about.
+        assert failure.outcome == "unknown" or isinstance(failure, PartitionLostError)
+        assert users.get_all(others) == {key: f"value {key}" for key in others}
+        client.accept_loss()
+        ask_until(lambda: not client.lost())
+        users.put_all({key: "new" for key in own})
+        assert set(users.get_all(KEYS)) == set(KEYS)
+
+
+def test_a_node_that_comes_back_as_another_is_used_again():
+    with local_cluster(2, workers=1, storage_processes=1) as cluster, cluster.client() as client:
+        users = client.map("m")
+        users.put_all({key: f"value {key}" for key in KEYS})
+        victim, own, others = keys_by_node(client)
+        for process in family_of(client, victim, "grid-storage"):
+            process.kill()
+        ask_until(lambda: bool(client.lost()))
+        client.accept_loss()
+        ask_until(lambda: not client.lost() and len(client.nodes()) == 2)
+        assert victim not in {node.id for node in client.nodes()}
+        assert users.get_all(KEYS) == {key: f"value {key}" for key in others}
+        users.put_all({key: "new" for key in own})
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(users.__getitem__, own)) == ["new"] * len(own)
+
+
+def test_no_reply_is_taken_for_another_s_after_time_outs(hasty: Grid):
+    """Late replies arrive on connections that were given up."""
+    users = hasty.map("m")
+    silent, own, _ = keys_by_node(hasty)
+    closed = 0
+    close = BlockingConnection.close
+
+    def counted(connection: BlockingConnection) -> None:
+        nonlocal closed
+        closed += 1
+        close(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlockingConnection, "close", counted)
+        for key in own[:3]:
+            with (
+                stopped(family_of(hasty, silent, "grid-storage")),
+                pytest.raises(OperationTimeoutError),
+            ):
+                users[key]
+            ask_until(lambda: answers(users, own[0]))
+            assert {key: users[key] for key in own} == users.get_all(own)
+    assert closed >= 3

@@ -1,0 +1,131 @@
+"""The rounds of a call about many entries: what is sent, what again, and when no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from grid.client.rounds import Portion, Rounds
+from grid.client.steps import Ask, Lost
+from grid.errors import ProtocolError
+from grid.storage.messages import Clear, Done, RefusalReason, Refused, Reply, Request, Size
+from grid.types import PARTITION_COUNT
+
+from .fakes import FakeCluster, FakeShell
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(nodes=2, storage_processes=1)
+
+
+def ask_size(request: int, epochs: list[tuple[int, int]], _: object) -> Request:
+    return Size(request, "m", epochs)
+
+
+def ask_clear(request: int, epochs: list[tuple[int, int]], _: object) -> Request:
+    return Clear(request, "m", epochs)
+
+
+def nothing_left(indexes: Sequence[int], reply: Reply) -> Sequence[int]:
+    return ()
+
+
+def everywhere(make=ask_size, take=nothing_left) -> Portion:
+    return Portion(range(PARTITION_COUNT), make, take)
+
+
+def done(ask: Ask) -> Done:
+    return Done(ask.request.request, 1)
+
+
+def refused(ask: Ask, reason: RefusalReason = RefusalReason.WRONG_EPOCH) -> Refused:
+    return Refused(ask.request.request, reason, 0)
+
+
+def test_each_storage_process_is_asked_once_for_a_portion(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    rounds = Rounds(shell.core, [everywhere(), everywhere()])
+    asks = list(rounds.asks(shell.core.routing))
+    assert [ask.target.name for ask in asks] == ["n0", "n1", "n0", "n1"]
+    for ask in asks:
+        rounds.take(ask, done(ask))
+    assert not rounds.has_work
+    assert not rounds.troubled
+
+
+def test_portions_are_taken_one_by_one_and_no_more_after_trouble(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    begun: list[int] = []
+
+    def portions() -> Iterator[Portion]:
+        for number in range(100):
+            begun.append(number)
+            yield everywhere()
+
+    rounds = Rounds(shell.core, portions())
+    asks = rounds.asks(shell.core.routing)
+    first, second = next(asks), next(asks)
+    rounds.take(first, refused(first))
+    rounds.take(second, done(second))
+    assert next(asks, None) is None
+    assert rounds.troubled
+    assert len(begun) == 2  # One ahead.
+    # The next round begins with what was refused, and goes on.
+    again = rounds.asks(shell.core.routing)
+    assert next(again).target == first.target
+    assert next(again).target.name == "n0"
+
+
+def test_a_reply_that_stopped_early_is_continued_in_the_same_round(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    rests: list[list[int]] = []
+    rounds = Rounds(
+        shell.core, [everywhere(take=lambda indexes, reply: rests.pop() if rests else ())]
+    )
+    asks = rounds.asks(shell.core.routing)
+    first = next(asks)
+    rest = sorted(p for p, _ in first.request.epochs)[:2]  # type: ignore[union-attr]
+    rests.append(rest)
+    rounds.take(first, done(first))
+    second, third = list(asks)
+    assert [p for p, _ in third.request.epochs] == rest  # type: ignore[union-attr]
+    for ask in (second, third):
+        rounds.take(ask, done(ask))
+    assert not rounds.has_work
+
+
+def test_nothing_of_a_portion_is_sent_while_one_of_its_partitions_has_no_owner(
+    cluster: FakeCluster,
+):
+    cluster.lose(9)
+    shell = FakeShell(cluster)
+    rounds = Rounds(shell.core, [everywhere(), Portion([1], ask_size, nothing_left)])
+    assert list(rounds.asks(shell.core.routing)) == []
+    assert rounds.unserved == 9
+    assert rounds.troubled
+    assert rounds.has_work
+
+
+def test_losses_and_writes_are_told(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    rounds = Rounds(shell.core, [everywhere()])
+    lost, read = rounds.asks(shell.core.routing)
+    rounds.take(lost, Lost("gone", is_sent=False))
+    rounds.take(read, done(read))
+    assert rounds.losses == [(lost, Lost("gone", is_sent=False))]
+    assert rounds.reason == "gone"
+    assert not rounds.has_written
+    rounds = Rounds(shell.core, [everywhere(ask_clear)])
+    (first, *_) = rounds.asks(shell.core.routing)
+    rounds.take(first, done(first))
+    assert rounds.has_written
+
+
+def test_what_every_node_would_refuse_is_not_repeated(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    rounds = Rounds(shell.core, [everywhere()])
+    (first, *_) = rounds.asks(shell.core.routing)
+    with pytest.raises(ProtocolError, match="smaller key or value limits"):
+        rounds.take(first, refused(first, RefusalReason.TOO_LARGE))
