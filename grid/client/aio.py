@@ -21,11 +21,11 @@ from typing import TypeVar
 
 from grid.client.async_link import AsyncLink
 from grid.client.connections import Connections
-from grid.client.core import Core
+from grid.client.core import Core, MakeRequest, Tried
 from grid.client.routing import Place, Target
 from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
-from grid.storage.messages import Reply
+from grid.storage.messages import Refused, Reply
 from grid.transport.blocking import BlockingConnection
 from grid.wire.control import View
 from grid.wire.handshake import Purpose
@@ -58,8 +58,7 @@ class AsyncShell:
 
         Raises: GridError on another event loop than the client's.
         """
-        if asyncio.get_running_loop() is not self._loop:
-            raise GridError("an asyncio client belongs to the event loop in which it connected")
+        self._check_loop()
         result: object = None
         try:
             while True:
@@ -67,6 +66,31 @@ class AsyncShell:
                 result = await (self._ask(step) if type(step) is Ask else self._other(step))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # by the type of Operation
+
+    async def on_partition(
+        self, partition_id: int, make: MakeRequest, payload: bytes | None = None
+    ) -> Reply:
+        """Carry out one request on the partition's owner, as `Core.on_partition` does.
+
+        Raises: as `run`; PartitionLostError; OperationTimeoutError; OperationError.
+        """
+        self._check_loop()
+        core = self.core
+        routing = core.routing
+        target = routing.targets[partition_id]
+        if target is None:
+            return await self.run(core.on_partition(partition_id, make, payload))
+        request = make(core.next_number(), routing.epochs[partition_id])
+        ask = Ask(target, request, core.deadline(), payload)
+        result = await self._ask(ask)
+        if isinstance(result, (Lost, Refused)):
+            tried = Tried(routing, ask, result)
+            return await self.run(core.on_partition(partition_id, make, payload, tried))
+        return result
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise GridError("an asyncio client belongs to the event loop in which it connected")
 
     async def close(self) -> None:
         """Close all links."""

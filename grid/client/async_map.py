@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 from grid.client.aio import AsyncShell
-from grid.client.map_operations import MISSING, MapOperations
+from grid.client.map_operations import MISSING, MapOperations, value_of
 from grid.client.scanning import Scanning
+from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId
 from grid.wire.keys import decode_keys
@@ -29,6 +30,7 @@ class AsyncMap(Generic[K, V]):
         self.name = name
         self._shell = shell
         self._run = shell.run
+        self._ask = shell.on_partition
         self._operations = MapOperations(name, shell.core, limits)
 
     def __repr__(self) -> str:
@@ -43,11 +45,11 @@ class AsyncMap(Generic[K, V]):
     async def get(self, key: K, /, default: V | D) -> V | D: ...
     async def get(self, key: K, /, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
-        return await self._run(self._operations.get(key, default))
+        return value_of(await self._ask(*self._operations.getting(key)), default)
 
     async def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
         """Store `value` under `key`, replacing what was there."""
-        await self._run(self._operations.put(key, value, ttl))
+        await self._ask(*self._operations.putting(key, value, ttl))
 
     async def put_if_absent(self, key: K, value: V, *, ttl: float | None = None) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
@@ -71,7 +73,8 @@ class AsyncMap(Generic[K, V]):
 
     async def delete(self, key: K) -> bool:
         """Remove `key`; return whether it was there."""
-        return await self._run(self._operations.delete(key))
+        reply = await self._ask(*self._operations.deleting(key))
+        return cast(Done, reply).count == 1
 
     @overload
     async def pop(self, key: K, /) -> V: ...
@@ -79,7 +82,10 @@ class AsyncMap(Generic[K, V]):
     async def pop(self, key: K, /, default: V | D) -> V | D: ...
     async def pop(self, key: K, /, default: Any = MISSING) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        return await self._run(self._operations.pop(key, default))
+        value = value_of(await self._ask(*self._operations.taking(key)), default)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
 
     async def popitem(self) -> tuple[K, V]:
         """Remove some entry and return it, or raise KeyError."""
@@ -91,7 +97,7 @@ class AsyncMap(Generic[K, V]):
 
     async def contains(self, key: K) -> bool:
         """Whether `key` has a value."""
-        return await self._run(self._operations.get(key, MISSING)) is not MISSING
+        return type(await self._ask(*self._operations.getting(key))) is not Missing
 
     # -- many entries ---------------------------------------------------------------------
 

@@ -42,13 +42,13 @@ def batches_of(
         yield list(batch), list(batch.values())
 
 
-def portions_of(count: int, target_count: int) -> Iterable[slice]:
+def portions_of(count: int, target_count: int) -> Sequence[slice]:
     """Cut a batch of `count` entries into portions for so many storage processes."""
-    size = min(
-        max((count + 1) // 2, PORTION_ENTRIES_MIN * target_count),
-        PORTION_ENTRIES_MAX * target_count,
-    )
-    return (slice(start, start + size) for start in range(0, count, size))
+    least = PORTION_ENTRIES_MIN * target_count
+    if count <= least:
+        return (slice(0, count),)
+    size = min(max((count + 1) // 2, least), PORTION_ENTRIES_MAX * target_count)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def parts_of(sizes: Sequence[int]) -> Iterable[slice]:

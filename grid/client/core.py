@@ -13,6 +13,7 @@ Not here: encoding of keys and values (``map_operations.py``), sockets (the shel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import count
 from random import Random
 
@@ -42,6 +43,15 @@ MakeRequest = Callable[[int, int], Request]
 
 WINDOW = 2
 """Portions without a reply: while one is carried out, the next is encoded and sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a first try."""
+
+    routing: Routing
+    ask: Ask
+    result: Lost | Refused
 
 
 class Core:
@@ -83,31 +93,43 @@ class Core:
     # -- operations -----------------------------------------------------------------------
 
     def on_partition(
-        self, partition_id: int, make: MakeRequest, payload: bytes | None = None
+        self,
+        partition_id: int,
+        make: MakeRequest,
+        payload: bytes | None = None,
+        tried: Tried | None = None,
     ) -> Operation[Reply]:
         """Carry out one request on the partition's owner.
 
+        A shell that has `tried` it once already, and did not get a usual reply, says so.
+
         Raises: PartitionLostError; OperationTimeoutError; OperationError.
         """
-        deadline_s = self.clock() + self._deadline_s
+        deadline_s = self.deadline() if tried is None else tried.ask.deadline_s
         attempt = 0
         while True:
             routing = self.routing
             target = routing.targets[partition_id]
-            if target is None:
+            if target is None and tried is None:
                 reason = yield from self.why_unserved(routing, partition_id)
             else:
-                request = make(next(self._numbers), routing.epochs[partition_id])
-                result = yield Ask(target, request, deadline_s, payload)
+                if tried is not None:
+                    routing, ask, result = tried.routing, tried.ask, tried.result
+                    tried = None
+                else:
+                    assert target is not None
+                    request = make(next(self._numbers), routing.epochs[partition_id])
+                    ask = Ask(target, request, deadline_s, payload)
+                    result = yield ask
                 if type(result) is Lost:
-                    self._raise_if_final(request, target, result)
+                    self._raise_if_final(ask.request, ask.target, result)
                     reason = result.reason
                 elif type(result) is not Refused:
-                    return result  # type: ignore[no-any-return]  # by the contract of Ask
+                    return result  # type: ignore[return-value]  # Ask promises a Reply or Lost.
                 elif result.reason is RefusalReason.NOT_COUNTABLE:
                     return result
                 else:
-                    reason = refused(target, result)
+                    reason = refused(ask.target, result)
             yield from self.before_next_try(routing, deadline_s, attempt, reason)
             attempt += 1
 

@@ -17,8 +17,9 @@ from collections.abc import (
 from typing import Any, Generic, TypeVar, cast, overload
 
 from grid.client.blocking import BlockingShell
-from grid.client.map_operations import MISSING, MapOperations
+from grid.client.map_operations import MISSING, MapOperations, value_of
 from grid.client.scanning import Scanning
+from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId
 from grid.wire.keys import decode_keys
@@ -48,6 +49,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         self.name = name
         self._shell = shell
         self._run = shell.run
+        self._ask = shell.on_partition
         self._operations = MapOperations(name, shell.core, limits)
 
     def __repr__(self) -> str:
@@ -62,11 +64,11 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     def get(self, key: K, /, default: V | D) -> V | D: ...
     def get(self, key: K, /, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
-        return self._run(self._operations.get(key, default))
+        return value_of(self._ask(*self._operations.getting(key)), default)
 
     def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
         """Store `value` under `key`, replacing what was there."""
-        self._run(self._operations.put(key, value, ttl))
+        self._ask(*self._operations.putting(key, value, ttl))
 
     def put_if_absent(self, key: K, value: V, *, ttl: float | None = None) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
@@ -96,7 +98,8 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def delete(self, key: K) -> bool:
         """Remove `key`; return whether it was there."""
-        return self._run(self._operations.delete(key))
+        reply = self._ask(*self._operations.deleting(key))
+        return cast(Done, reply).count == 1
 
     @overload
     def pop(self, key: K, /) -> V: ...
@@ -104,7 +107,10 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     def pop(self, key: K, /, default: V | D) -> V | D: ...
     def pop(self, key: K, /, default: Any = MISSING) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        return self._run(self._operations.pop(key, default))
+        value = value_of(self._ask(*self._operations.taking(key)), default)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
 
     def popitem(self) -> tuple[K, V]:
         """Remove some entry and return it, or raise KeyError. No other caller gets the same."""
@@ -116,14 +122,14 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def __getitem__(self, key: K) -> V:
         """Return the value of `key`, or raise KeyError."""
-        value = self._run(self._operations.get(key, MISSING))
+        value = value_of(self._ask(*self._operations.getting(key)), MISSING)
         if value is MISSING:
             raise KeyError(key)
         return cast(V, value)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Same as `put`."""
-        self._run(self._operations.put(key, value, None))
+        self._ask(*self._operations.putting(key, value, None))
 
     def __delitem__(self, key: K) -> None:
         """Remove `key`, or raise KeyError."""
@@ -132,7 +138,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def __contains__(self, key: object) -> bool:
         """Whether `key` has a value."""
-        return self._run(self._operations.get(key, MISSING)) is not MISSING
+        return type(self._ask(*self._operations.getting(key))) is not Missing
 
     # -- many entries ---------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """What a map can do, written once for both kinds of client, without I/O.
 
-Each method returns an operation (``steps.py``); `Map` runs it with blocking sockets, `AsyncMap`
-on an event loop. What they promise to users is written there.
+Each method returns an operation (``steps.py``), or just a request where there is no more to it;
+`Map` runs it with blocking sockets, `AsyncMap` on an event loop. What they promise to users is
+written there.
 
 Not here: routing and repetition (``core.py``), the bytes of keys and values (``wire/``), iteration
 (``scanning.py``).
@@ -9,7 +10,7 @@ Not here: routing and repetition (``core.py``), the bytes of keys and values (``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from grid.client.batches import (
     portions_of,
 )
 from grid.client.core import Core, MakeRequest
-from grid.client.rounds import Portion
+from grid.client.rounds import Claim, Portion
 from grid.client.steps import Operation
 from grid.errors import ProtocolError
 from grid.storage.messages import (
@@ -61,8 +62,12 @@ MISSING: Any = object()
 _ALL_PARTITIONS = range(PARTITION_COUNT)
 
 
+Single = tuple[int, MakeRequest]  # A request about one entry: its partition, how to make it.
+SingleLarge = tuple[int, MakeRequest, bytes | None]  # A large value continues with the last item.
+
+
 class MapOperations:
-    """The operations of one map."""
+    """The operations of one map; of those that are one request, that request."""
 
     def __init__(self, name: str, core: Core, limits: StorageOptions) -> None:
         """Keep what all operations need."""
@@ -73,30 +78,41 @@ class MapOperations:
 
     # -- one entry ------------------------------------------------------------------------
 
-    def get(self, key: object, default: Any) -> Operation[Any]:
-        """Return the value, or `default`."""
+    def getting(self, key: object) -> Single:
+        """Return the request for the value; see `value_of`."""
         partition_id, data = encode_key(key, self._key_bytes_max)
-        reply = yield from self._core.on_partition(
-            partition_id,
-            lambda request, epoch: Get(request, self.name, partition_id, epoch, data),
+        return partition_id, lambda request, epoch: Get(
+            request, self.name, partition_id, epoch, data
         )
-        return _value_of(reply, default)
 
-    def put(self, key: object, value: object, ttl: float | None) -> Operation[None]:
-        """Store unconditionally."""
+    def putting(self, key: object, value: object, ttl: float | None) -> SingleLarge:
+        """Return the request to store unconditionally, and what its value continues with."""
+        if ttl is not None:
+            return self._putting_if(key, value, ttl, Condition.ALWAYS)
         partition_id, data = encode_key(key, self._key_bytes_max)
-        if ttl is None:
-            tag, payload = split_value(value, self._value_bytes_max, key)
-            if len(payload) <= LARGE_VALUE_BYTES:
-                value_bytes = tag + payload
-                yield from self._core.on_partition(
-                    partition_id,
-                    lambda request, epoch: Put(
-                        request, self.name, partition_id, epoch, data, value_bytes
-                    ),
-                )
-                return
-        yield from self._put_if(key, value, ttl, Condition.ALWAYS)
+        tag, payload = split_value(value, self._value_bytes_max, key)
+        if len(payload) > LARGE_VALUE_BYTES:
+            return self._putting_if(key, value, None, Condition.ALWAYS)
+        value_bytes = tag + payload
+        return (
+            partition_id,
+            lambda request, epoch: Put(request, self.name, partition_id, epoch, data, value_bytes),
+            None,
+        )
+
+    def taking(self, key: object) -> Single:
+        """Return the request to remove the value and return it; see `value_of`."""
+        partition_id, data = encode_key(key, self._key_bytes_max)
+        return partition_id, lambda request, epoch: Take(
+            request, self.name, partition_id, epoch, data
+        )
+
+    def deleting(self, key: object, version: bytes = b"") -> Single:
+        """Return the request to remove; `Done` says whether it was there."""
+        partition_id, data = encode_key(key, self._key_bytes_max)
+        return partition_id, lambda request, epoch: Delete(
+            request, self.name, partition_id, epoch, data, version
+        )
 
     def put_if_absent(self, key: object, value: object, ttl: float | None) -> Operation[bool]:
         """Store if there is no entry; return whether it was stored."""
@@ -106,7 +122,7 @@ class MapOperations:
     def setdefault(self, key: object, default: object) -> Operation[Any]:
         """Return the value that is there now: the present one, else `default`."""
         reply = yield from self._put_if(key, default, None, Condition.ABSENT)
-        return default if type(reply) is Done else _value_of(reply, default)
+        return default if type(reply) is Done else value_of(reply, default)
 
     def replace(self, key: object, value: object, ttl: float | None) -> Operation[bool]:
         """Store if there is an entry; return whether there was."""
@@ -131,24 +147,9 @@ class MapOperations:
             record = yield from self._record(key)
             if record is None or not self._is_same(record, old, key):
                 return False
-            if (yield from self._delete(key, version_of(record))):
+            reply = yield from self._core.on_partition(*self.deleting(key, version_of(record)))
+            if cast(Done, reply).count:
                 return True
-
-    def delete(self, key: object) -> Operation[bool]:
-        """Remove; return whether it was there."""
-        return self._delete(key, b"")
-
-    def pop(self, key: object, default: Any) -> Operation[Any]:
-        """Remove and return the value, or `default`; KeyError if that is `MISSING`."""
-        partition_id, data = encode_key(key, self._key_bytes_max)
-        reply = yield from self._core.on_partition(
-            partition_id,
-            lambda request, epoch: Take(request, self.name, partition_id, epoch, data),
-        )
-        value = _value_of(reply, default)
-        if value is MISSING:
-            raise KeyError(key)
-        return value
 
     def popitem(self) -> Operation[tuple[Any, Any]]:
         """Remove and return some entry; KeyError if there is none."""
@@ -183,7 +184,7 @@ class MapOperations:
                 ),
             )
             if type(reply) is not Refused:
-                return _value_of(reply, None)
+                return value_of(reply, None)
         # A number that msgpack does not hold: read it, add here, and store unless it changed.
         while True:
             record = yield from self._record(key)
@@ -205,11 +206,7 @@ class MapOperations:
         return self._core.owner_of(partition_id)
 
     def _record(self, key: object) -> Operation[bytes | memoryview | None]:
-        partition_id, data = encode_key(key, self._key_bytes_max)
-        reply = yield from self._core.on_partition(
-            partition_id,
-            lambda request, epoch: Get(request, self.name, partition_id, epoch, data),
-        )
+        reply = yield from self._core.on_partition(*self.getting(key))
         return reply.record if isinstance(reply, (Found, FoundLarge)) else None
 
     def _is_same(self, record: bytes | memoryview, old: object, key: object) -> bool:
@@ -229,25 +226,28 @@ class MapOperations:
         condition: Condition,
         version: bytes = b"",
     ) -> Operation[Reply]:
+        return self._core.on_partition(*self._putting_if(key, value, ttl, condition, version))
+
+    def _putting_if(
+        self,
+        key: object,
+        value: object,
+        ttl: float | None,
+        condition: Condition,
+        version: bytes = b"",
+    ) -> SingleLarge:
         partition_id, data = encode_key(key, self._key_bytes_max)
         tag, payload = split_value(value, self._value_bytes_max, key)
         ttl_ms = _milliseconds(ttl)
-        start = memoryview(tag)
-        rest: bytes | None = payload
-        if len(payload) <= LARGE_VALUE_BYTES:
-            start, rest = memoryview(tag + payload), None
-        make: MakeRequest = lambda request, epoch: PutIf(  # noqa: E731  # as elsewhere, but used twice
-            request, self.name, partition_id, epoch, data, condition, version, ttl_ms, start
-        )
-        return (yield from self._core.on_partition(partition_id, make, rest))
-
-    def _delete(self, key: object, version: bytes) -> Operation[bool]:
-        partition_id, data = encode_key(key, self._key_bytes_max)
-        reply = yield from self._core.on_partition(
+        is_large = len(payload) > LARGE_VALUE_BYTES
+        start = memoryview(tag if is_large else tag + payload)
+        return (
             partition_id,
-            lambda request, epoch: Delete(request, self.name, partition_id, epoch, data, version),
+            lambda request, epoch: PutIf(
+                request, self.name, partition_id, epoch, data, condition, version, ttl_ms, start
+            ),
+            payload if is_large else None,
         )
-        return cast(Done, reply).count == 1
 
     # -- many entries ---------------------------------------------------------------------
 
@@ -255,30 +255,30 @@ class MapOperations:
         """Return the entries that exist."""
         result: dict[Any, Any] = {}
         for batch in key_batches_of(keys):
-            portions = (
-                self._get_portion(batch[part], places, datas, result)
-                for part, places, datas in self._key_portions(batch)
+            yield from self._core.on_many(
+                self._key_portions(batch, lambda *encoded: self._get_portion(result, *encoded))
             )
-            yield from self._core.on_many(portions)
         return result
 
-    def _key_portions(self, batch: list[Any]) -> Iterator[tuple[slice, list[int], list[bytes]]]:
-        """Yield portions of a batch of keys: which, their partitions, their bytes."""
+    def _key_portions(
+        self, batch: list[Any], make: Callable[[list[Any], list[int], list[bytes]], Portion]
+    ) -> Iterator[Portion]:
+        """Yield the portions of a batch of keys, made of keys, their partitions and bytes."""
         for portion in portions_of(len(batch), self._core.routing.target_count):
-            places, datas = encode_keys(batch[portion], self._key_bytes_max)
+            keys = batch[portion]
+            places, datas = encode_keys(keys, self._key_bytes_max)
             if sum(map(len, datas)) <= PORTION_BYTES:
-                yield portion, places, datas
+                yield make(keys, places, datas)
                 continue
             for part in parts_of(list(map(len, datas))):
-                chosen = slice(portion.start + part.start, portion.start + part.stop)
-                yield chosen, places[part], datas[part]
+                yield make(keys[part], places[part], datas[part])
 
     def _get_portion(
-        self, keys: list[Any], partitions: list[int], datas: list[bytes], result: dict[Any, Any]
+        self, result: dict[Any, Any], keys: list[Any], partitions: list[int], datas: list[bytes]
     ) -> Portion:
-        def make(request: int, epochs: list[tuple[int, int]], indexes: Sequence[int]) -> GetAll:
+        def make(request: int, claim: Claim, indexes: Sequence[int]) -> GetAll:
             places, wanted = chosen_of(indexes, partitions, datas)
-            return GetAll(request, self.name, epochs, bytes(places), wanted)
+            return GetAll(request, self.name, *claim, bytes(places), wanted)
 
         def take(indexes: Sequence[int], reply: Reply) -> Sequence[int]:
             records = cast(Records, reply).records
@@ -312,10 +312,10 @@ class MapOperations:
     def _put_portion(
         self, partitions: list[int], datas: list[bytes], encoded: list[bytes], ttl_ms: int
     ) -> Portion:
-        def make(request: int, epochs: list[tuple[int, int]], indexes: Sequence[int]) -> PutAll:
+        def make(request: int, claim: Claim, indexes: Sequence[int]) -> PutAll:
             places, keys = chosen_of(indexes, partitions, datas)
             values = encoded if keys is datas else [encoded[index] for index in indexes]
-            return PutAll(request, self.name, epochs, bytes(places), keys, values, ttl_ms)
+            return PutAll(request, self.name, *claim, bytes(places), keys, values, ttl_ms)
 
         return Portion(partitions, make, lambda indexes, reply: ())
 
@@ -323,17 +323,17 @@ class MapOperations:
         """Remove many entries; return how many were there."""
         total = _Total()
         for batch in key_batches_of(keys):
-            portions = (
-                self._remove_portion(places, datas, total)
-                for _, places, datas in self._key_portions(batch)
+            yield from self._core.on_many(
+                self._key_portions(batch, lambda *encoded: self._remove_portion(total, *encoded))
             )
-            yield from self._core.on_many(portions)
         return total.count
 
-    def _remove_portion(self, partitions: list[int], datas: list[bytes], total: _Total) -> Portion:
-        def make(request: int, epochs: list[tuple[int, int]], indexes: Sequence[int]) -> RemoveAll:
+    def _remove_portion(
+        self, total: _Total, _: list[Any], partitions: list[int], datas: list[bytes]
+    ) -> Portion:
+        def make(request: int, claim: Claim, indexes: Sequence[int]) -> RemoveAll:
             places, chosen = chosen_of(indexes, partitions, datas)
-            return RemoveAll(request, self.name, epochs, bytes(places), chosen)
+            return RemoveAll(request, self.name, *claim, bytes(places), chosen)
 
         return Portion(partitions, make, total.take)
 
@@ -350,7 +350,10 @@ class MapOperations:
     def _count(self, kind: type[Size | Clear]) -> Operation[int]:
         total = _Total()
         every = Portion(
-            _ALL_PARTITIONS, lambda request, epochs, _: kind(request, self.name, epochs), total.take
+            _ALL_PARTITIONS,
+            lambda request, claim, _: kind(request, self.name, claim.epochs),
+            total.take,
+            by_digest=False,
         )
         yield from self._core.on_many([every])
         return total.count
@@ -368,7 +371,8 @@ class _Total:
         return ()
 
 
-def _value_of(reply: Reply, default: Any) -> Any:
+def value_of(reply: Reply, default: Any) -> Any:
+    """Return the value in the reply to `getting` and `taking`, or `default`."""
     if isinstance(reply, (Found, FoundLarge)):
         return decode_record(reply.record)
     if type(reply) is Missing:

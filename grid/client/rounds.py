@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from grid.client.routing import Routing, Target
 from grid.client.steps import Ask, Lost
@@ -22,8 +22,15 @@ from grid.storage.messages import Get, GetAll, RefusalReason, Refused, Reply, Re
 
 READS = (Get, GetAll, Size, Scan)
 
-MakePortion = Callable[[int, list[tuple[int, int]], Sequence[int]], Request]
-"""(request number, (partition, epoch) pairs, indexes of its items) -> request."""
+MakePortion = Callable[[int, "Claim", Sequence[int]], Request]
+"""(request number, claim, indexes of its items) -> request."""
+
+
+class Claim(NamedTuple):
+    """What a request says of the partitions: each with its epoch, or the digest of all."""
+
+    epochs: list[tuple[int, int]]
+    digest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class Portion:
     """Makes the request for the items with the given indexes."""
     take: Callable[[Sequence[int], Reply], Sequence[int]]
     """Is given the indexes and the reply; returns the indexes to ask for again."""
+    by_digest: bool = True
+    """Whether the first request may bring a digest; not if it concerns partitions as such."""
 
 
 class Numbers(Protocol):
@@ -57,7 +66,7 @@ class Rounds:
         """Take the portions one by one, as they are needed."""
         self._core = core
         self._portions = iter(portions)
-        self._next = next(self._portions, None)
+        self._is_exhausted = False
         self._waiting: deque[tuple[Portion, Sequence[int]]] = deque()
         self._asked: dict[int, tuple[Portion, Sequence[int]]] = {}
         self.losses: list[tuple[Ask, Lost]] = []
@@ -67,11 +76,13 @@ class Rounds:
         self.reason = ""
         """Why something has to be repeated."""
         self.has_written = False
+        self._was_refused = False
+        """A digest is not worth another try in this call."""
 
     @property
     def has_work(self) -> bool:
         """Whether something is not carried out yet."""
-        return bool(self._waiting) or self._next is not None
+        return bool(self._waiting) or not self._is_exhausted
 
     @property
     def troubled(self) -> bool:
@@ -83,33 +94,39 @@ class Rounds:
         self.losses, self.unserved, self.reason = [], None, ""
         again = self._waiting
         self._waiting = deque()
-        while again:
-            yield from self._asks_for(routing, *again.popleft())
-        while not self.troubled:
-            if self._waiting:  # Rests of replies that stopped early.
-                yield from self._asks_for(routing, *self._waiting.popleft())
-            elif self._next is not None:
-                portion, self._next = self._next, next(self._portions, None)
-                yield from self._asks_for(routing, portion, range(len(portion.partitions)))
-            else:
+        while True:
+            if again:
+                portion, indexes = again.popleft()
+            elif self.troubled:
                 return
+            elif self._waiting:  # Rests of replies that stopped early.
+                portion, indexes = self._waiting.popleft()
+            else:
+                # Not before it is needed: it is encoded while the one before is carried out.
+                following = next(self._portions, None)
+                if following is None:
+                    self._is_exhausted = True
+                    return
+                portion, indexes = following, range(len(following.partitions))
+            groups, unserved = routing.grouped(portion.partitions, indexes)
+            if unserved:  # Nothing of the portion is sent: better none of it than some.
+                self.unserved = portion.partitions[unserved[0]]
+                self._waiting.append((portion, indexes))
+                continue
+            for target, here in groups.items():
+                number = self._core.next_number()
+                self._asked[number] = portion, here
+                claim = self._claim(routing, target, portion, here)
+                yield Ask(target, portion.make(number, claim, here), self._core.deadline())
 
-    def _asks_for(
-        self, routing: Routing, portion: Portion, indexes: Sequence[int]
-    ) -> Iterator[Ask]:
-        groups, unserved = routing.grouped(portion.partitions, indexes)
-        if unserved:  # Nothing of the portion is sent: better none of it than some.
-            self.unserved = portion.partitions[unserved[0]]
-            self._waiting.append((portion, indexes))
-            return
-        for target, here in groups.items():
-            is_all = len(here) == len(portion.partitions)
-            epochs = routing.epochs_of(
-                portion.partitions if is_all else map(portion.partitions.__getitem__, here)
-            )
-            number = self._core.next_number()
-            self._asked[number] = portion, here
-            yield Ask(target, portion.make(number, epochs, here), self._core.deadline())
+    def _claim(
+        self, routing: Routing, target: Target, portion: Portion, indexes: Sequence[int]
+    ) -> Claim:
+        if portion.by_digest and not self._was_refused:
+            return Claim([], routing.digest_of(target))
+        is_all = len(indexes) == len(portion.partitions)
+        places = portion.partitions if is_all else map(portion.partitions.__getitem__, indexes)
+        return Claim(routing.epochs_of(places), 0)
 
     def take(self, ask: Ask, result: Reply | Lost) -> None:
         """Take what has become of a request."""
@@ -118,6 +135,7 @@ class Rounds:
             self.losses.append((ask, result))
             self.reason = result.reason
         elif isinstance(result, Refused):
+            self._was_refused = True
             self.reason = refused(ask.target, result)
         else:
             self.has_written |= not isinstance(ask.request, READS)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grid.partition.table import VACANT
+from grid.storage.messages import epochs_digest
 from grid.types import PARTITION_COUNT, Address, NodeId, TableStamp
 from grid.wire.control import NodeView, View
 
@@ -48,6 +49,7 @@ class Routing:
         self.lost = frozenset(table.lost())
         self.epochs: Sequence[int] = table.epochs
         self._pairs = list(enumerate(table.epochs))
+        self._digests: dict[Place, int] = {}
         self.targets: list[Target | None] = []
         nodes = {node.id: node for node in view.nodes}
         known: dict[tuple[int, int], Target] = {}
@@ -65,6 +67,14 @@ class Routing:
         is_only = len(served) == 1 and None not in self.targets
         self.only_target = served.pop() if is_only else None
         """The target of all partitions, if one storage process holds them all."""
+
+    def digest_of(self, target: Target) -> int:
+        """Return the digest of all (partition, epoch) of a target; see `epochs_digest`."""
+        digest = self._digests.get(target.place)
+        if digest is None:
+            epochs = (pair for pair in self._pairs if self.targets[pair[0]] is target)
+            digest = self._digests[target.place] = epochs_digest(epochs)
+        return digest
 
     def grouped(
         self, partitions: Sequence[int], indexes: Sequence[int]

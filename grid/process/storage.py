@@ -59,6 +59,12 @@ REQUEST_BYTES_MAX = 80 * 1024 * 1024
 UNSENT_BYTES_MAX = 4 * 1024 * 1024
 """With more than this waiting to be sent, a connection's requests are left alone."""
 
+FLUSH_BYTES = 16 * 1024
+"""So much is sent before further requests are carried out."""
+
+EVENTS_MAX = 64
+"""Connections that are served in one round of the loop."""
+
 PIECES_MAX = 64
 """Buffers gathered in one system call."""
 
@@ -139,19 +145,15 @@ class StorageProcess:
 
     def run(self) -> None:
         """Serve until the network process ends its pipe."""
-        handlers: dict[int, Callable[[], None]] = {
-            self._control.fileno(): self._read_control,
-            self._hand_over.fileno(): self._take_over,
-        }
-        for fd in handlers:
-            self._poll.register(fd, select.EPOLLIN)
-        self._send_control(StorageReady())
-        gc.collect()
-        gc.freeze()
-        wait, connections = self._wait, self._connections
+        handlers = self._begin()
+        poll, store, connections = self._poll.poll, self._store, self._connections
         decode, handle = self._decode, self._handle
         while self._is_running:
-            for fd, event in wait():
+            if self._spin_ns or store.has_expiries:
+                events = self._wait()
+            else:
+                events = poll(HOUSEKEEPING_S, EVENTS_MAX)
+            for fd, event in events:
                 connection = connections.get(fd)
                 if connection is None:
                     handlers[fd]()
@@ -192,20 +194,33 @@ class StorageProcess:
                 except (ProtocolError, *DECODE_ERRORS) as error:
                     self._reject(connection, error)
 
+    def _begin(self) -> dict[int, Callable[[], None]]:
+        """Say that this process is ready; return what reads which pipe."""
+        handlers: dict[int, Callable[[], None]] = {
+            self._control.fileno(): self._read_control,
+            self._hand_over.fileno(): self._take_over,
+        }
+        for fd in handlers:
+            self._poll.register(fd, select.EPOLLIN)
+        self._send_control(StorageReady())
+        gc.collect()
+        gc.freeze()
+        return handlers
+
     def _wait(self) -> list[tuple[int, int]]:
         """Return what is ready; spin before sleeping if so configured."""
         if self._store.has_expiries:
             now_s = time.monotonic()
             if now_s >= self._next_expiry_s:
                 if self._store.expire():
-                    return self._poll.poll(0)
+                    return self._poll.poll(0, EVENTS_MAX)
                 self._next_expiry_s = now_s + HOUSEKEEPING_S
         if self._spin_ns:
             until_ns = time.perf_counter_ns() + self._spin_ns
             while time.perf_counter_ns() < until_ns:
-                if events := self._poll.poll(0):
+                if events := self._poll.poll(0, EVENTS_MAX):
                     return events
-        return self._poll.poll(HOUSEKEEPING_S)
+        return self._poll.poll(HOUSEKEEPING_S, EVENTS_MAX)
 
     # -- clients --------------------------------------------------------------------------
 
@@ -253,6 +268,8 @@ class StorageProcess:
                 break
             connection.keep(len(body).to_bytes(HEADER_BYTES, "big"))
             connection.keep(body)
+            if connection.unsent_bytes >= FLUSH_BYTES:
+                connection.flush()  # The client can begin with it.
         if connection.unsent:
             connection.flush()
         self._watch(connection)

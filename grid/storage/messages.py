@@ -1,9 +1,10 @@
 """The data plane: what clients ask of a storage process, and its answers.
 
 Every request names partition and epoch; a mismatch is `Refused` before anything is changed, and
-the client fetches the newer table. Requests about many keys name each partition once, with its
-epoch, and for each key the partition's number as one byte; all are checked before anything is
-changed, so a refused request has changed nothing.
+the client fetches the newer table. Requests about many keys name for each key the partition's
+number as one byte, and either each partition once with its epoch, or a digest of all that
+the client believes to be there; all is checked before anything is changed, so a refused request has
+changed nothing.
 
 A stored *record* is a version and a value (``record.py``). Clients send values and get records.
 
@@ -14,7 +15,9 @@ more than the copy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
+from hashlib import blake2b
 
 import msgspec
 
@@ -28,6 +31,17 @@ LARGE_VALUE_BYTES = 64 * 1024
 
 Epochs = list[tuple[int, int]]
 """(partition, epoch) of each partition that a request concerns."""
+
+
+def epochs_digest(epochs: Iterable[tuple[int, int]]) -> int:
+    """Return what stands for all (partition, epoch) of one storage process; never 0.
+
+    A request about many keys brings this instead of up to 256 pairs. If it is not what the storage
+    process holds, be it for a partition that does not matter here, the request is refused, and
+    comes again with the pairs.
+    """
+    packed = b"".join(p.to_bytes(2, "big") + e.to_bytes(8, "big") for p, e in sorted(epochs))
+    return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big") | 1
 
 
 class Get(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -120,6 +134,7 @@ class GetAll(msgspec.Struct, array_like=True, frozen=True, tag=7):
     request: int
     map: str
     epochs: Epochs
+    digest: int
     partitions: bytes
     keys: list[bytes]
 
@@ -130,6 +145,7 @@ class PutAll(msgspec.Struct, array_like=True, frozen=True, tag=8):
     request: int
     map: str
     epochs: Epochs
+    digest: int
     partitions: bytes
     keys: list[bytes]
     values: list[bytes]
@@ -142,6 +158,7 @@ class RemoveAll(msgspec.Struct, array_like=True, frozen=True, tag=9):
     request: int
     map: str
     epochs: Epochs
+    digest: int
     partitions: bytes
     keys: list[bytes]
 

@@ -1,10 +1,9 @@
 """What one storage process holds: partitions of maps, as plain dicts of bytes.
 
-Responsible for: answering each data-plane request, refusing what is not owned or of another
-epoch, giving up partitions on request only when they are empty, letting entries expire.
+Responsible for: answering each data-plane request, letting entries expire.
 
-Not responsible for: sockets and frames (``process/storage.py``), who should own what
-(``partition/``), the meaning of a value (opaque bytes).
+Not responsible for: which partitions there are (``partitions.py``), sockets and frames
+(``process/storage.py``), the meaning of a value (opaque bytes).
 
 Plain function calls, no effect objects: this is the hot path.
 """
@@ -45,20 +44,15 @@ from grid.storage.messages import (
     Taken,
 )
 from grid.storage.options import StorageOptions
-from grid.storage.partition import Partition, Table
-from grid.storage.record import added, version_of
+from grid.storage.partition import Table
+from grid.storage.partitions import Partitions, RefusedError
+from grid.storage.record import VERSION_BYTES, added, version_of
 from grid.storage.scans import Scans
+
+_NO_ENTRIES: dict[bytes, bytes] = {}
 
 EXPIRED_AT_ONCE_MAX = 5_000
 """Entries removed in one go because their time is over; then requests are answered."""
-
-
-class _RefusedError(Exception):
-    """Carries a refusal out of a request's check."""
-
-    def __init__(self, reason: RefusalReason, partition: int) -> None:
-        self.reason = reason
-        self.partition = partition
 
 
 class Store:
@@ -74,14 +68,14 @@ class Store:
         self._key_bytes_max = options.key_bytes_max
         self._value_bytes_max = options.value_bytes_max
         self._clock = clock
-        self._partitions: dict[int, Partition] = {}
-        self._sequence = 0
-        """The highest of the partitions given up: one may come back with the same epoch."""
-        self._epochs_held: set[tuple[int, int]] = set()
-        """(partition, epoch) of all partitions, to check many at once."""
-        self._records_of: dict[str, dict[int, dict[bytes, bytes]]] = {}
-        """For requests about many keys: a map's entries by partition, made when needed."""
+        self._held = Partitions()
+        self._partitions = self._held.by_id
+        self.serve = self._held.serve
+        self.release = self._held.release
+        self.holdings = self._held.holdings
         self._scans = Scans(self._partitions, clock)
+        self._largest_bytes = 0
+        """No record is larger, or has been: most replies to batches need not be measured."""
         self.has_expiries = False
         """Whether some entry has, or had, a time to live."""
         self._handlers: dict[type[Request], Callable[[Any], Reply]] = {
@@ -101,43 +95,6 @@ class Store:
         }
 
     # -- control --------------------------------------------------------------------------
-
-    def serve(self, epochs: dict[int, int]) -> None:
-        """Serve exactly these partitions with these epochs.
-
-        A partition held and not listed is dropped: the coordinator publishes such a table
-        only after `release` has said that it is empty.
-        """
-        for partition_id in set(self._partitions) - set(epochs):
-            self._give_up(partition_id)
-        for partition_id, epoch in epochs.items():
-            held = self._partitions.setdefault(partition_id, Partition(epoch, self._sequence))
-            held.epoch = epoch
-        self._partitions_changed()
-
-    def release(self, partition_ids: Iterable[int]) -> list[int]:
-        """Give up the empty ones among `partition_ids`; return those not held afterwards."""
-        released = []
-        for partition_id in partition_ids:
-            held = self._partitions.get(partition_id)
-            if held is None or not held.entry_count:
-                self._give_up(partition_id)
-                released.append(partition_id)
-        self._partitions_changed()
-        return released
-
-    def _give_up(self, partition_id: int) -> None:
-        held = self._partitions.pop(partition_id, None)
-        if held is not None:
-            self._sequence = max(self._sequence, held.sequence)
-
-    def _partitions_changed(self) -> None:
-        self._epochs_held = {(p, held.epoch) for p, held in self._partitions.items()}
-        self._records_of.clear()
-
-    def holdings(self) -> list[tuple[int, int, int]]:
-        """Return (partition, epoch, entries) of everything held."""
-        return [(p, held.epoch, held.entry_count) for p, held in self._partitions.items()]
 
     def expire(self) -> bool:
         """Remove entries whose time is over; return whether there may be more of them."""
@@ -160,20 +117,12 @@ class Store:
         """Carry out one request."""
         try:
             return self._handlers[type(request)](request)
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             return Refused(request.request, refusal.reason, refusal.partition)
-
-    def _held(self, partition_id: int, epoch: int) -> Partition:
-        held = self._partitions.get(partition_id)
-        if held is None:
-            raise _RefusedError(RefusalReason.NOT_OWNER, partition_id)
-        if held.epoch != epoch:
-            raise _RefusedError(RefusalReason.WRONG_EPOCH, partition_id)
-        return held
 
     def _find(self, request: Get | Delete | Take | Increment | PutIf) -> tuple[Table, bytes | None]:
         """Return the table and the record that is there now."""
-        table = self._held(request.partition, request.epoch).table(request.map)
+        table = self._held.get(request.partition, request.epoch).table(request.map)
         return table, self._living(table, request.key)
 
     def _living(self, table: Table, key: bytes) -> bytes | None:
@@ -189,28 +138,32 @@ class Store:
     def _get(self, request: Get) -> Reply:
         held = self._partitions.get(request.partition)
         if held is None or held.epoch != request.epoch:
-            held = self._held(request.partition, request.epoch)  # Says why not.
+            held = self._held.get(request.partition, request.epoch)  # Says why not.
         table = held.tables.get(request.map)
-        record = None if table is None else table.records.get(request.key)
-        if record is None:
+        if table is None:
             return Missing(request.request)
-        if table is not None and table.expiries is not None:
+        record = table.records.get(request.key)
+        if table.expiries is not None:
             record = self._living(table, request.key)
+        if record is not None and len(record) <= LARGE_VALUE_BYTES:
+            return Found(request.request, record)
         return _found(request.request, record)
 
     def _put(self, request: Put) -> Reply:
         if len(request.key) > self._key_bytes_max or len(request.value) > self._value_bytes_max:
-            raise _RefusedError(RefusalReason.TOO_LARGE, request.partition)
-        held = self._held(request.partition, request.epoch)
-        table = held.tables.get(request.map) or self._new_table(held, request.map)
-        table.records[request.key] = held.next_version() + request.value
+            raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
+        held = self._held.get(request.partition, request.epoch)
+        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
+        record = table.records[request.key] = held.next_version() + request.value
+        if len(record) > self._largest_bytes:
+            self._largest_bytes = len(record)
         if table.expiries is not None:
             table.expiries.forget(request.key)
         return Done(request.request, 1)
 
     def _put_if(self, request: PutIf) -> Reply:
         if len(request.key) > self._key_bytes_max or len(request.value) > self._value_bytes_max:
-            raise _RefusedError(RefusalReason.TOO_LARGE, request.partition)
+            raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
         _, present = self._find(request)
         match request.condition:
             case Condition.ABSENT if present is not None:
@@ -219,9 +172,10 @@ class Store:
                 return Done(request.request, 0)
             case Condition.SAME if present is None or version_of(present) != request.version:
                 return Done(request.request, 0)
-        held = self._held(request.partition, request.epoch)
-        table = held.tables.get(request.map) or self._new_table(held, request.map)
+        held = self._held.get(request.partition, request.epoch)
+        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
         table.records[request.key] = held.next_version() + request.value
+        self._note_size(len(request.value))
         self._set_expiry(table, [request.key], request.ttl_ms)
         return Done(request.request, 1)
 
@@ -251,97 +205,74 @@ class Store:
 
     def _increment(self, request: Increment) -> Reply:
         if len(request.key) > self._key_bytes_max:
-            raise _RefusedError(RefusalReason.TOO_LARGE, request.partition)
+            raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
         _, present = self._find(request)
         value = added(present, request.amount)
         if value is None:
-            raise _RefusedError(RefusalReason.NOT_COUNTABLE, request.partition)
-        held = self._held(request.partition, request.epoch)
+            raise RefusedError(RefusalReason.NOT_COUNTABLE, request.partition)
+        held = self._held.get(request.partition, request.epoch)
         record = held.next_version() + value
-        table = held.tables.get(request.map) or self._new_table(held, request.map)
+        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
         table.records[request.key] = record  # Its date stays.
         return Found(request.request, record)
 
     # -- many entries ---------------------------------------------------------------------
 
-    def _check_epochs(self, epochs: Epochs) -> None:
-        if not self._epochs_held.issuperset(epochs):
-            for partition_id, epoch in epochs:
-                self._held(partition_id, epoch)
-
-    def _check_batch(self, request: GetAll | PutAll | RemoveAll) -> None:
-        """Refuse partitions of other epochs, and what a well-behaved client does not send."""
-        self._check_epochs(request.epochs)
-        partitions = request.partitions
-        is_covered = dict(request.epochs).keys() >= set(partitions)
-        if len(partitions) != len(request.keys) or not is_covered:
-            raise _RefusedError(RefusalReason.TOO_LARGE, partitions[0] if partitions else 0)
-
-    def _records_by_partition(self, map_name: str) -> dict[int, dict[bytes, bytes]]:
-        """Return a map's entries in each partition held, only to be read where it has none."""
-        known = self._records_of.get(map_name)
-        if known is None:
-            empty: dict[bytes, bytes] = {}
-            known = {p: empty for p in self._partitions}
-            for p, held in self._partitions.items():
-                if map_name in held.tables:
-                    known[p] = held.tables[map_name].records
-                    self._records_of[map_name] = known
-        return known
-
-    def _new_table(self, held: Partition, map_name: str) -> Table:
-        self._records_of.pop(map_name, None)
-        return held.table_to_write(map_name)
-
     def _get_all(self, request: GetAll) -> Reply:
-        self._check_batch(request)
-        records_in = self._records_by_partition(request.map)
-        asked = zip(request.partitions, request.keys, strict=True)
-        records = [records_in[p].get(key) for p, key in asked]
+        partitions, keys = request.partitions, request.keys
+        concerned = self._held.check_batch(request.epochs, request.digest, partitions, keys)
+        entries = self._held.entries_of(request.map)
+        if not concerned <= entries.keys():
+            entries = {p: entries.get(p, _NO_ENTRIES) for p in concerned}
+        records = [entries[p].get(key) for p, key in zip(partitions, keys, strict=True)]
         if self.has_expiries:
             now_s = self._clock()
-            for index, (p, key) in enumerate(zip(request.partitions, request.keys, strict=True)):
+            for index, (p, key) in enumerate(zip(partitions, keys, strict=True)):
                 expiries = self._partitions[p].table(request.map).expiries
                 if expiries is not None and expiries.is_over(key, now_s):
                     records[index] = None
-        return Records(request.request, _cut(records))
+        if len(records) * self._largest_bytes > REPLY_BYTES_MAX:
+            records = _cut(records)
+        return Records(request.request, records)
 
     def _put_all(self, request: PutAll) -> Reply:
-        self._check_batch(request)
-        keys, values = request.keys, request.values
+        partitions, keys, values = request.partitions, request.keys, request.values
+        concerned = self._held.check_batch(request.epochs, request.digest, partitions, keys)
+        largest_bytes = max(map(len, values), default=0)
         if (
             len(values) != len(keys)
             or max(map(len, keys), default=0) > self._key_bytes_max
-            or max(map(len, values), default=0) > self._value_bytes_max
+            or largest_bytes > self._value_bytes_max
         ):
-            raise _RefusedError(RefusalReason.TOO_LARGE, request.partitions[0] if keys else 0)
-        versions: dict[int, bytes] = {}
-        for p, _ in request.epochs:
-            held = self._partitions[p]
-            if request.map not in held.tables:
-                self._new_table(held, request.map)
-            versions[p] = held.next_version()
-        records_in = self._records_by_partition(request.map)
-        for p, key, value in zip(request.partitions, keys, values, strict=True):
-            records_in[p][key] = versions[p] + value
+            raise RefusedError(RefusalReason.TOO_LARGE, partitions[0] if keys else 0)
+        self._note_size(largest_bytes)
+        entries = self._held.entries_to_write(request.map, concerned)
+        versions = self._held.next_versions(concerned)
+        for p, key, value in zip(partitions, keys, values, strict=True):
+            entries[p][key] = versions[p] + value
         if self.has_expiries or request.ttl_ms:
-            for p, key in zip(request.partitions, keys, strict=True):
+            for p, key in zip(partitions, keys, strict=True):
                 table = self._partitions[p].table_to_write(request.map)
                 self._set_expiry(table, (key,), request.ttl_ms)
         return Done(request.request, len(keys))
 
+    def _note_size(self, value_bytes: int) -> None:
+        if value_bytes + VERSION_BYTES > self._largest_bytes:
+            self._largest_bytes = value_bytes + VERSION_BYTES
+
     def _tables(self, map_name: str, epochs: Epochs) -> Iterator[Table]:
         """Return a map's tables in these partitions, where it has any."""
-        self._check_epochs(epochs)
+        self._held.check(epochs)
         for p in dict(epochs):
             table = self._partitions[p].tables.get(map_name)
             if table is not None:
                 yield table
 
     def _remove_all(self, request: RemoveAll) -> Reply:
-        self._check_batch(request)
+        partitions, keys = request.partitions, request.keys
+        self._held.check_batch(request.epochs, request.digest, partitions, keys)
         count = 0
-        for p, key in zip(request.partitions, request.keys, strict=True):
+        for p, key in zip(partitions, keys, strict=True):
             table = self._partitions[p].table(request.map)
             if self._living(table, key) is not None:
                 table.remove(key)
@@ -367,15 +298,14 @@ class Store:
         for table in self._tables(request.map, request.epochs):
             count += len(table.records)
         for p, _ in request.epochs:
-            self._partitions[p].tables.pop(request.map, None)
-        self._records_of.pop(request.map, None)
+            self._held.drop_table(p, request.map)
         return Done(request.request, count)
 
     def _scan(self, request: Scan) -> Reply:
-        self._check_epochs(request.epochs)
+        self._held.check(request.epochs)
         page = self._scans.next_page(request)
         if page is None:
-            raise _RefusedError(RefusalReason.SCAN_EXPIRED, 0)
+            raise RefusedError(RefusalReason.SCAN_EXPIRED, 0)
         return page
 
 
@@ -389,8 +319,6 @@ def _found(request: int, record: bytes | None) -> Reply:
 
 def _cut(records: list[bytes | None]) -> list[bytes | None]:
     """Return as many of the first records as one reply takes."""
-    if sum(map(len, filter(None, records))) <= REPLY_BYTES_MAX:
-        return records
     room_bytes = REPLY_BYTES_MAX
     for count, record in enumerate(records, 1):
         room_bytes -= 0 if record is None else len(record)

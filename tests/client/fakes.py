@@ -11,7 +11,7 @@ from enum import Enum
 from random import Random
 from typing import Any, TypeVar
 
-from grid.client.core import Core
+from grid.client.core import Core, MakeRequest
 from grid.client.map import Map
 from grid.client.routing import Place
 from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
@@ -158,6 +158,11 @@ class FakeShell:
                 result = self.answer(operation.send(result))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+    def on_partition(
+        self, partition_id: int, make: MakeRequest, payload: bytes | None = None
+    ) -> Reply:
+        return self.run(self.core.on_partition(partition_id, make, payload))
 
     def answer(self, step: Step) -> object:
         match step:

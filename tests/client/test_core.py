@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from grid.client.core import PAUSE_MAX_S, PAUSE_MIN_S
-from grid.client.rounds import Portion
+from grid.client.rounds import Claim, Portion
 from grid.client.steps import Ask, FetchTable, Pause
 from grid.errors import (
     OperationError,
@@ -243,8 +243,8 @@ def test_a_storage_process_without_partitions_is_not_there_any_more(cluster: Fak
     assert shell.core.owner_of(7) == shell.core.routing.targets[0].node_id  # type: ignore[union-attr]
 
 
-def make_size(request: int, epochs: list[tuple[int, int]], _: object) -> Size:
-    return Size(request, "m", epochs)
+def make_size(request: int, claim: Claim, _: object) -> Size:
+    return Size(request, "m", claim.epochs)
 
 
 def test_no_items_need_no_request(cluster: FakeCluster):
@@ -272,7 +272,9 @@ def test_of_many_only_what_was_refused_is_asked_again(cluster: FakeCluster):
         taken.extend(indexes)
         return ()
 
-    shell.run(shell.core.on_many([Portion(range(PARTITION_COUNT), make_size, take)]))
+    shell.run(
+        shell.core.on_many([Portion(range(PARTITION_COUNT), make_size, take, by_digest=False)])
+    )
     assert sorted(taken) == list(range(PARTITION_COUNT))
     assert len(shell.requests) == 4 + 2
 
@@ -280,12 +282,16 @@ def test_of_many_only_what_was_refused_is_asked_again(cluster: FakeCluster):
 def test_items_are_in_order_also_when_they_are_asked_again(cluster: FakeCluster):
     seen: list[list[int]] = []
 
-    def make(request, epochs, indexes):
+    def make(request, claim, indexes):
         seen.append(list(indexes))
-        return make_size(request, epochs, indexes)
+        return make_size(request, claim, indexes)
 
     shell = FakeShell(cluster, once(*[Fault.REFUSED] * 4))
-    shell.run(shell.core.on_many([Portion(range(PARTITION_COUNT), make, lambda i, r: ())]))
+    shell.run(
+        shell.core.on_many(
+            [Portion(range(PARTITION_COUNT), make, lambda i, r: (), by_digest=False)]
+        )
+    )
     assert all(indexes == sorted(indexes) for indexes in seen)
 
 
@@ -293,7 +299,11 @@ def test_a_lost_partition_among_many_is_said_before_anything_is_sent(cluster: Fa
     cluster.lose(9)
     shell = FakeShell(cluster)
     with pytest.raises(PartitionLostError, match="partition 9"):
-        shell.run(shell.core.on_many([Portion(range(PARTITION_COUNT), make_size, lambda i, r: ())]))
+        shell.run(
+            shell.core.on_many(
+                [Portion(range(PARTITION_COUNT), make_size, lambda i, r: (), by_digest=False)]
+            )
+        )
     assert shell.requests == []
 
 

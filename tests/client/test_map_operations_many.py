@@ -17,7 +17,7 @@ from grid import (
     ValueTooLargeError,
 )
 from grid.client.batches import PORTION_BYTES
-from grid.client.rounds import Portion
+from grid.client.rounds import Claim, Portion
 from grid.client.steps import AskAll
 from grid.storage.messages import Get, GetAll, PutAll, RemoveAll, Size, TakeAny
 from grid.storage.options import StorageOptions
@@ -198,8 +198,8 @@ def test_a_portion_is_sent_before_the_one_before_is_answered():
     assert step.window == 2
 
 
-def make_size(request: int, epochs: list[tuple[int, int]], _: object) -> Size:
-    return Size(request, "m", epochs)
+def make_size(request: int, claim: Claim, _: object) -> Size:
+    return Size(request, "m", claim.epochs)
 
 
 # -- the whole map ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from grid.client.rounds import Portion, Rounds
+from grid.client.rounds import Claim, Portion, Rounds
 from grid.client.steps import Ask, Lost
 from grid.errors import ProtocolError
 from grid.storage.messages import Clear, Done, RefusalReason, Refused, Reply, Request, Size
@@ -20,12 +20,12 @@ def cluster() -> FakeCluster:
     return FakeCluster(nodes=2, storage_processes=1)
 
 
-def ask_size(request: int, epochs: list[tuple[int, int]], _: object) -> Request:
-    return Size(request, "m", epochs)
+def ask_size(request: int, claim: Claim, _: object) -> Request:
+    return Size(request, "m", claim.epochs)
 
 
-def ask_clear(request: int, epochs: list[tuple[int, int]], _: object) -> Request:
-    return Clear(request, "m", epochs)
+def ask_clear(request: int, claim: Claim, _: object) -> Request:
+    return Clear(request, "m", claim.epochs)
 
 
 def nothing_left(indexes: Sequence[int], reply: Reply) -> Sequence[int]:
@@ -33,7 +33,7 @@ def nothing_left(indexes: Sequence[int], reply: Reply) -> Sequence[int]:
 
 
 def everywhere(make=ask_size, take=nothing_left) -> Portion:
-    return Portion(range(PARTITION_COUNT), make, take)
+    return Portion(range(PARTITION_COUNT), make, take, by_digest=False)
 
 
 def done(ask: Ask) -> Done:
@@ -71,7 +71,7 @@ def test_portions_are_taken_one_by_one_and_no_more_after_trouble(cluster: FakeCl
     rounds.take(second, done(second))
     assert next(asks, None) is None
     assert rounds.troubled
-    assert len(begun) == 2  # One ahead.
+    assert len(begun) == 1
     # The next round begins with what was refused, and goes on.
     again = rounds.asks(shell.core.routing)
     assert next(again).target == first.target
@@ -121,6 +121,25 @@ def test_losses_and_writes_are_told(cluster: FakeCluster):
     (first, *_) = rounds.asks(shell.core.routing)
     rounds.take(first, done(first))
     assert rounds.has_written
+
+
+def test_the_first_requests_bring_a_digest_and_after_a_refusal_every_epoch(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    claims: list[Claim] = []
+
+    def make(request: int, claim: Claim, _: object) -> Request:
+        claims.append(claim)
+        return Size(request, "m", claim.epochs)
+
+    targets = shell.core.routing.targets
+    first_two = [p for p in range(PARTITION_COUNT) if targets[p] is targets[0]][:2]
+    rounds = Rounds(shell.core, [Portion(first_two, make, nothing_left)])
+    (ask,) = rounds.asks(shell.core.routing)
+    rounds.take(ask, refused(ask))
+    assert len(list(rounds.asks(shell.core.routing))) == 1
+    first, second = claims
+    assert first == ([], shell.core.routing.digest_of(ask.target))
+    assert second == ([(p, 1) for p in first_two], 0)
 
 
 def test_what_every_node_would_refuse_is_not_repeated(cluster: FakeCluster):

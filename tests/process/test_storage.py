@@ -185,7 +185,7 @@ class NotingPoll:
     def __init__(self) -> None:
         self.waits_s: list[float] = []
 
-    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+    def poll(self, timeout_s: float, _: int = 0) -> list[tuple[int, int]]:
         self.waits_s.append(timeout_s)
         return []
 

@@ -85,11 +85,11 @@ def put_all(
 
 def _batch(
     wanted: tuple[tuple[int, bytes], ...], epochs: Epochs | None
-) -> tuple[Epochs, bytes, list[bytes]]:
+) -> tuple[Epochs, int, bytes, list[bytes]]:
     """Return the part that all batches have; `epochs` by default those that are needed."""
     if epochs is None:
         epochs = [(p, 1) for p in dict(wanted)]
-    return epochs, bytes(p for p, _ in wanted), [key for _, key in wanted]
+    return epochs, 0, bytes(p for p, _ in wanted), [key for _, key in wanted]
 
 
 def record_in(reply: Reply) -> bytes:

@@ -220,7 +220,7 @@ def test_clear_removes_one_maps_entries_and_all_that_is_left_of_the_map() -> Non
     assert store.handle(Clear(1, MAP, [(1, 1), (2, 1)])) == Done(1, 3)
     assert sorted(store.holdings()) == [(1, 1, 1), (2, 1, 0)]
     assert MAP not in store._partitions[1].tables
-    assert MAP not in store._records_of
+    assert store._held.entries_of(MAP) == {}
 
 
 def test_batches_see_a_map_that_was_cleared_or_moved_anew() -> None:

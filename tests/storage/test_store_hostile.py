@@ -33,6 +33,7 @@ from grid.storage.messages import (
     Take,
     TakeAny,
     Taken,
+    epochs_digest,
 )
 from grid.wire.catalog import decode_storage_reply, decode_storage_request, encode
 
@@ -83,7 +84,8 @@ amounts = whole_numbers | st.sampled_from([0.5, float("inf"), float("nan")])
 bytewise = st.lists(st.sampled_from([1, 1, 2, 3, 255]), max_size=4).map(bytes)
 some_keys, some_values = st.lists(key, max_size=4), st.lists(value, max_size=4)
 one = (requests, maps, partitions, epochs, key)
-many = (requests, maps, pairs, bytewise, some_keys)
+digests = st.sampled_from([0, epochs_digest([(1, 1), (2, 1)])]) | whole_numbers
+many = (requests, maps, pairs, digests, bytewise, some_keys)
 any_request: st.SearchStrategy[Request] = st.one_of(
     st.builds(Get, *one),
     st.builds(Put, *one, value),
@@ -175,9 +177,9 @@ def test_batch_whose_parts_do_not_fit_is_refused_whole(name: str) -> None:
     put(store, b"a", b"old")
     epochs, partitions, keys, values = BATCHES[name]
     for request in (
-        GetAll(1, MAP, epochs, partitions, keys),
-        PutAll(1, MAP, epochs, partitions, keys, values, 0),
-        RemoveAll(1, MAP, epochs, partitions, keys),
+        GetAll(1, MAP, epochs, 0, partitions, keys),
+        PutAll(1, MAP, epochs, 0, partitions, keys, values, 0),
+        RemoveAll(1, MAP, epochs, 0, partitions, keys),
     ):
         assert store.handle(request) == TOO_LARGE
     assert (contents(store), contents(store, 2)) == ({b"a": b"old"}, {})
@@ -192,7 +194,7 @@ def test_batch_with_values_too_few_or_too_many_is_refused(
     for values in ([b"1"] * (len(keys) + 1), [b"1"] * (len(keys) - 1)):
         if len(values) == len(keys):
             continue
-        reply = store.handle(PutAll(1, MAP, epochs, b"\x01" * len(keys), keys, values, 0))
+        reply = store.handle(PutAll(1, MAP, epochs, 0, b"\x01" * len(keys), keys, values, 0))
         assert isinstance(reply, Refused)
         assert reply.reason is RefusalReason.TOO_LARGE
     assert contents(store) == {}
@@ -200,9 +202,9 @@ def test_batch_with_values_too_few_or_too_many_is_refused(
 
 def test_empty_batches_do_nothing() -> None:
     store = store_serving(1)
-    assert store.handle(GetAll(1, MAP, [], b"", [])) == Records(1, [])
-    assert store.handle(PutAll(1, MAP, [], b"", [], [], 5)) == Done(1, 0)
-    assert store.handle(RemoveAll(1, MAP, [(1, 1)], b"", [])) == Done(1, 0)
+    assert store.handle(GetAll(1, MAP, [], 0, b"", [])) == Records(1, [])
+    assert store.handle(PutAll(1, MAP, [], 0, b"", [], [], 5)) == Done(1, 0)
+    assert store.handle(RemoveAll(1, MAP, [(1, 1)], 0, b"", [])) == Done(1, 0)
     assert store.handle(TakeAny(1, MAP, [])) == Missing(1)
 
 

@@ -264,7 +264,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
     @rule(name=maps, wanted=targets, some=places)
     def get_all(self, name: str, wanted: Epochs, some: list[tuple[int, bytes]]) -> None:
         asked, in_order = bytes(p for p, _ in some), [key for _, key in some]
-        reply = self.store.handle(GetAll(1, name, wanted, asked, in_order))
+        reply = self.store.handle(GetAll(1, name, wanted, 0, asked, in_order))
         records = [self.record((name, p, key)) for p, key in some]
         assert reply == (self.refusal_of_batch(wanted, some) or Records(1, records))
 
@@ -275,7 +275,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
         refused = self.refusal_of_batch(wanted, some)
         asked, in_order = bytes(p for p, _ in some), [key for _, key in some]
         different = [value + bytes((index,)) for index in range(len(some))]
-        reply = self.store.handle(PutAll(1, name, wanted, asked, in_order, different, ttl_ms))
+        reply = self.store.handle(PutAll(1, name, wanted, 0, asked, in_order, different, ttl_ms))
         assert reply == (refused or Done(1, len(some)))
         if refused:
             return
@@ -293,7 +293,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
         refused = self.refusal_of_batch(wanted, some)
         asked, in_order = bytes(p for p, _ in some), [key for _, key in some]
         there = {(name, p, key) for p, key in some if self.record((name, p, key))}
-        reply = self.store.handle(RemoveAll(1, name, wanted, asked, in_order))
+        reply = self.store.handle(RemoveAll(1, name, wanted, 0, asked, in_order))
         assert reply == (refused or Done(1, len(there)))
         if not refused:
             for place in there:
