@@ -12,9 +12,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from bench.map_rows.run import Run, keys_in_disorder, open_and_check
+from bench.map_rows.run import OURS, Run, keys_in_disorder, open_and_check
 from bench.measure import Row, pin_threads
 from bench.peers.base import Endpoint
+from bench.peers.grid import GridServer
 
 CLIENTS = 2
 KEYS = 1000
@@ -89,17 +90,23 @@ def _rate(pipes: list[Connection], pairs: int) -> Callable[[], float]:
 
 
 def process_rows(run: Run) -> list[Row]:
-    """All operations of two processes together, by TCP."""
+    """All operations of two processes together, by TCP.
+
+    Every server as it comes: Redis with its one thread, Memcached with its four, a grid node with
+    one storage process for each core.
+    """
     run.say(f"starting {CLIENTS} client processes for each")
     with contextlib.ExitStack() as stack:
-        for server in run.servers.values():
+        servers = dict(run.servers)
+        servers[OURS] = stack.enter_context(run.started(GridServer(storage_processes=0)))
+        for server in servers.values():
             for pid in server.pids:
                 pin_threads(pid, run.cores)
                 stack.callback(pin_threads, pid, {run.cores[-1]})
         run.unpin_client()
         measures: dict[str, Callable[[], float]] = {}
         all_pipes: list[Connection] = []
-        for name, server in run.servers.items():
+        for name, server in servers.items():
             pipes = [stack.enter_context(_client(run, server.tcp)) for _ in range(CLIENTS)]
             measures[name] = _rate(pipes, run.size.calls)
             all_pipes += pipes

@@ -53,10 +53,11 @@ class GridEndpoint:
 
 
 class GridServer:
-    """A local cluster with one storage process a node."""
+    """A local cluster, by default with one storage process a node, so that one core serves."""
 
-    def __init__(self, nodes: int = 1, spin_us: int = 0) -> None:
-        """Choose the shape; nothing runs yet."""
+    def __init__(self, nodes: int = 1, spin_us: int = 0, storage_processes: int = 1) -> None:
+        """Choose the shape (0 storage processes: as many as a node has); nothing runs yet."""
+        self._storage_processes = storage_processes
         self._nodes = nodes
         self._spin_us = spin_us
         self._stack = contextlib.ExitStack()
@@ -68,7 +69,9 @@ class GridServer:
         before = set(local_processes())
         chosen: dict[str, Any] = {"spin_us": self._spin_us} if self._spin_us else {}
         self._cluster = self._stack.enter_context(
-            local_cluster(self._nodes, workers=1, storage_processes=1, **chosen)
+            local_cluster(
+                self._nodes, workers=1, storage_processes=self._storage_processes, **chosen
+            )
         )
         self._pids = [pid for pid in local_processes() if pid not in before]
 
