@@ -23,7 +23,7 @@ from grid.client.async_link import AsyncLink
 from grid.client.async_map import AsyncMap
 from grid.client.options import ClientOptions
 from grid.storage.messages import Request
-from tests.processes.nodes import ask_until
+from tests.processes.nodes import DEADLINE_S, ask_until
 
 from .stopping import family_of, stopped
 
@@ -288,8 +288,18 @@ def test_those_who_wait_for_room_at_a_silent_node_have_a_deadline_too(
     async def test(grid, users):
         own = [key for key in KEYS if users.owner_of(key) == silent]
         with stopped(processes):
+            links = [link for place, link in grid._shell._links.items() if place[0] == silent]
+            is_full = asyncio.Event()
+            pause = AsyncLink.pause_writing
+
+            def noting_pause(link):
+                pause(link)
+                if not any(link.has_room for link in links):
+                    is_full.set()
+
+            monkeypatch.setattr(AsyncLink, "pause_writing", noting_pause)
             large = [asyncio.ensure_future(users.put(key, bytes(5_000_000))) for key in own[:3]]
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(is_full.wait(), DEADLINE_S)
             sent.clear()
             more = [asyncio.ensure_future(users.put(key, "small")) for key in own[3:6]]
             for failure in await asyncio.gather(*more, return_exceptions=True):
