@@ -137,17 +137,16 @@ class BlockingShell:
 
     def _ask(self, ask: Ask) -> Reply | Lost:
         try:
-            # An idle connection that was used just now, as nearly always, needs no look.
-            idle = self._idle[ask.target.place]
-            connection = idle.pop()
-            if not 0 <= ask.deadline_s - connection.used_s < UNCHECKED_S:
-                idle.append(connection)
-                connection = self._take(ask.target, ask.deadline_s)
-        except (KeyError, IndexError):
             try:
+                idle = self._idle[ask.target.place]
+                connection = idle.pop()
+            except (KeyError, IndexError):
                 connection = self._take(ask.target, ask.deadline_s)
-            except _CannotConnectError as error:
-                return Lost(str(error), is_sent=False)
+            else:
+                # One that was used just now, as nearly always, needs no look.
+                if not 0 <= ask.deadline_s - connection.used_s < UNCHECKED_S:
+                    idle.append(connection)
+                    connection = self._take(ask.target, ask.deadline_s)
         except _CannotConnectError as error:
             return Lost(str(error), is_sent=False)
         try:

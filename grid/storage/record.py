@@ -22,9 +22,6 @@ VERSION_BYTES = 8
 SEQUENCE_BITS = 40
 """A million writes a second for twelve days, to one partition while it does not move."""
 
-ABSENT = b""
-"""Stands for the version of an entry that is not there."""
-
 
 class ValueTag(IntEnum):
     """The first byte of a value: how the rest is to be read."""
