@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from grid.client.executor import GridExecutor
     from grid.client.map import Map
     from grid.client.session import Grid
+    from grid.client.tokens import WriteToken
     from grid.errors import (
         AuthenticationError,
         ConfigError,
         ConnectError,
         GridError,
         KeyTooLargeError,
+        NotEnoughNodesError,
         OperationError,
         OperationTimeoutError,
         PartitionLostError,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         ValueTooLargeError,
         WorkerLostError,
     )
+    from grid.wire.control import Event
 
 _HOMES = {
     "grid.api": (
@@ -51,12 +54,15 @@ _HOMES = {
     "grid.client.executor": ("GridExecutor",),
     "grid.client.map": ("Map",),
     "grid.client.session": ("Grid",),
+    "grid.client.tokens": ("WriteToken",),
+    "grid.wire.control": ("Event",),
     "grid.errors": (
         "AuthenticationError",
         "ConfigError",
         "ConnectError",
         "GridError",
         "KeyTooLargeError",
+        "NotEnoughNodesError",
         "OperationError",
         "OperationTimeoutError",
         "PartitionLostError",
@@ -75,11 +81,13 @@ __all__ = [
     "AuthenticationError",
     "ConfigError",
     "ConnectError",
+    "Event",
     "Grid",
     "GridError",
     "GridExecutor",
     "KeyTooLargeError",
     "Map",
+    "NotEnoughNodesError",
     "OperationError",
     "OperationTimeoutError",
     "PartitionLostError",
@@ -88,6 +96,7 @@ __all__ = [
     "TaskQueueFullError",
     "ValueTooLargeError",
     "WorkerLostError",
+    "WriteToken",
     "aconnect",
     "connect",
     "current",

@@ -33,7 +33,8 @@ from grid.api import (
 from grid.config import Config
 from grid.console.model import decode
 from grid.console.observer import ConsoleObserver
-from grid.console.terminal import open_console
+from grid.console.safety import wait_until_safe
+from grid.console.terminal import ProgressLine, open_console
 from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
@@ -44,10 +45,13 @@ from grid.transport.interfaces import usable_interfaces
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
 
 NODES_MAX = 64
+SECONDS_MAX = 86_400
+"""A wait longer than a day is a slip of the keyboard."""
 
 LARGE_COMMANDS = {
     "bench": ("grid.bench_command", "analyse novels serially and on the cluster"),
-    "sim": ("grid.sim_command", "simulate the membership protocol on a bad network"),
+    "chaos": ("grid.chaos_command", "kill nodes of a local cluster and see what is lost"),
+    "sim": ("grid.sim_command", "simulate clusters on a bad network, judged by a checker"),
 }
 """Commands that import much, each in its own module: loaded when asked for, because the time
 to import is most of the time that a node takes to start."""
@@ -102,6 +106,16 @@ def _parser(command: str) -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print the document as JSON")
     status.set_defaults(run=_status)
 
+    wait_safe = commands.add_parser(
+        "wait-safe", help="wait until every partition has a backup and nothing moves"
+    )
+    _add_config(wait_safe)
+    wait_safe.add_argument("--connect", metavar="HOST:PORT", help="ask this node")
+    wait_safe.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="S", help="give up after S seconds (60)"
+    )
+    wait_safe.set_defaults(run=_wait_safe)
+
     keygen = commands.add_parser("keygen", help="write a new secret into cluster.toml")
     _add_config(keygen)
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
@@ -134,6 +148,16 @@ def _count(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= NODES_MAX):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NODES_MAX}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {SECONDS_MAX}")
+    return seconds
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -186,7 +210,8 @@ def _lead_own_group() -> None:
 
 def _down(options: argparse.Namespace) -> int:
     config = _load(options)
-    stopped = stop_local_nodes(config)
+    with ProgressLine(sys.stderr) as progress:
+        stopped = stop_local_nodes(config, progress.show)
     if not stopped:
         print(f"no node of the cluster {config.cluster.name!r} runs on this machine")
         return 1
@@ -200,6 +225,20 @@ def _status(options: argparse.Namespace) -> int:
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     else:
         Console().print(status_table(decode(document)))
+    return 0
+
+
+def _wait_safe(options: argparse.Namespace) -> int:
+    config = _load(options)
+    with open_client(config, options.connect) as client, ProgressLine(sys.stderr) as progress:
+        text = wait_until_safe(
+            lambda: decode(client.status()),
+            options.timeout,
+            progress.show,
+            time.monotonic,
+            time.sleep,
+        )
+    print(text)
     return 0
 
 

@@ -35,6 +35,7 @@ from grid.errors import ConfigError
 from grid.executor.options import ExecutorOptions
 from grid.membership.options import DiscoveryOptions, MembershipOptions
 from grid.option import OptionError, check_host, check_ipv4, literal, option, specs_of
+from grid.replication.options import ReplicationOptions
 from grid.secret_file import read_secret, read_text, replace_file, with_secret
 from grid.storage.options import StorageOptions
 
@@ -126,11 +127,12 @@ class Config:
     discovery: DiscoveryOptions = dataclasses.field(default_factory=DiscoveryOptions)
     membership: MembershipOptions = dataclasses.field(default_factory=MembershipOptions)
     storage: StorageOptions = dataclasses.field(default_factory=StorageOptions)
+    replication: ReplicationOptions = dataclasses.field(default_factory=ReplicationOptions)
     executor: ExecutorOptions = dataclasses.field(default_factory=ExecutorOptions)
     client: ClientOptions = dataclasses.field(default_factory=ClientOptions)
 
 
-# The values are classes of seven unrelated types; what they share is that `specs_of` reads them.
+# The values are classes of eight unrelated types; what they share is that `specs_of` reads them.
 _SECTIONS: dict[str, Any] = {
     field.name: field.default_factory for field in dataclasses.fields(Config)
 }

@@ -11,7 +11,8 @@
       ConnectError                 no node answered; nothing sent
       OperationError               .outcome: "not_applied" | "applied" | "unknown"
         OperationTimeoutError      no answer within the deadline
-        PartitionLostError         the only copy died with its node; data is gone, said aloud
+        PartitionLostError         every copy died with its node; data is gone, said aloud
+        NotEnoughNodesError        a write was to wait for a backup, and there is none
       TaskError                    a task could not be run (its own exceptions come as themselves)
         TaskQueueFullError
         WorkerLostError            the worker died under the task, as often as allowed
@@ -81,7 +82,11 @@ class OperationTimeoutError(OperationError):
 
 
 class PartitionLostError(OperationError):
-    """The node that held the only copy died. Reads and writes fail until the loss is accepted."""
+    """All nodes that held a copy died. Reads and writes fail until the loss is accepted."""
+
+
+class NotEnoughNodesError(OperationError):
+    """No complete backup to wait for until the deadline. Start a node, or wait for the copy."""
 
 
 class TaskError(GridError):

@@ -1,6 +1,8 @@
-"""``grid sim``: the shipped membership core, simulated: as many nodes and hours as you like.
+"""``grid sim``: the shipped cores, simulated: as many nodes and hours as you like.
 
-Not here: the simulation and its figures (``simulation/trial.py``).
+Membership alone, or with ``--data`` whole clusters with clients and a checker.
+
+Not here: the simulations and their figures (``simulation/trial.py``, ``simulation/data_trial.py``).
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from rich.table import Table
 
 from grid.config import Config
 from grid.membership.options import MembershipOptions
+from grid.simulation.data_trial import DataPlan, DataTrial
 from grid.simulation.trial import DOWN_S, Outcome, Plan, Trial
 
 RANDOM_NODES = (2, 3, 4, 5, 8, 12, 24, 48, 96)
 """Sizes that ``--hours`` chooses from when ``--nodes`` names none."""
 
 SEEDS = 1 << 31
+DATA_NODES = 5
 FALSE_DEATHS_SHOWN = 10
 
 
@@ -34,6 +38,8 @@ def run(options: argparse.Namespace, config: Config) -> int:
 
     Returns: 1 when a living node was held for dead or a dead one never noticed.
     """
+    if options.data:
+        return _run_data(options)
     if options.hours is not None:
         return _accumulate(options, config.membership)
     plan = _plan(options, config.membership, options.nodes or 100, options.seed)
@@ -80,6 +86,43 @@ def _accumulate(options: argparse.Namespace, membership: MembershipOptions) -> i
     )
     _write(options, document)
     return 1 if failed else 0
+
+
+def _run_data(options: argparse.Namespace) -> int:
+    """Run whole clusters under faults, seed after seed."""
+    documents: list[dict[str, Any]] = []
+    console = Console(highlight=False)
+    with _progress() as progress:
+        total_s = 60 * options.minutes * options.seeds
+        bar = progress.add_task("clusters with data", total=total_s)
+        for seed in range(options.seed, options.seed + options.seeds):
+            plan = DataPlan(nodes=options.nodes or DATA_NODES, minutes=options.minutes, seed=seed)
+            done_s = 60 * options.minutes * len(documents)
+            outcome = DataTrial(plan).run(
+                lambda now_s, before_s=done_s: progress.update(bar, completed=before_s + now_s)  # type: ignore[misc]  # defaults bind now
+            )
+            document = outcome.document()
+            documents.append(document)
+            faults = ", ".join(f"{kind} {count}" for kind, count in sorted(outcome.faults.items()))
+            found = outcome.findings
+            console.print(
+                f"seed {seed}: {document['verdict']}; {found.operations} operations, "
+                f"{found.acknowledged} writes, {found.lost} lost (all reported: "
+                f"{not found.lost_unreported}); faults: {faults}",
+                soft_wrap=True,
+            )
+            if not outcome.is_clean:
+                wrong = (*outcome.unsettled, *outcome.unequal_copies, *outcome.double_owners)
+                for line in (*wrong, *found.examples)[:FALSE_DEATHS_SHOWN]:
+                    console.print(f"  {line}", soft_wrap=True)
+                console.print(
+                    f"  again: grid sim --data --nodes {plan.nodes} --minutes {plan.minutes!r} "
+                    f"--seed {seed}",
+                    soft_wrap=True,
+                )
+    violated = [one["seed"] for one in documents if one["verdict"] != "clean"]
+    _write(options, {"runs": documents, "violated": violated})
+    return 1 if violated else 0
 
 
 def _plan(
@@ -181,6 +224,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_hours,
         metavar="H",
         help="run random seeds (and sizes, without --nodes) until H node-hours are simulated",
+    )
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help="whole clusters with clients, data and faults, judged by the checker (5 nodes)",
+    )
+    parser.add_argument(
+        "--seeds", type=_seed, default=1, metavar="N", help="with --data: so many seeds from --seed"
     )
     parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
 

@@ -15,6 +15,7 @@ from grid import AuthenticationError, ConnectError, PartitionLostError
 from grid.api import fetch_status, find_config, find_grid
 from grid.config import Config, load
 from grid.machine_secret import machine_secret
+from grid.wire.keys import encode_key
 from tests.processes.nodes import ask_until, has_multicast, node, write_config
 
 USER_PROGRAM = """
@@ -118,23 +119,49 @@ def test_a_local_cluster_ends_with_a_program_that_is_killed():
     assert alive == []
 
 
-def test_a_killed_node_s_partitions_are_lost_aloud_until_accepted():
+def is_safe(g: grid.Grid) -> bool:
+    partitions = g.status()["partitions"]
+    return bool(partitions["safe"] == partitions["total"] and not partitions["moving"])
+
+
+def kill(g: grid.Grid, *names: str) -> None:
+    for member in g.status()["members"]:
+        if member["name"] in names:
+            psutil.Process(member["pid"]).kill()
+
+
+def test_a_killed_node_loses_nothing_that_a_backup_had():
     with grid.local(nodes=3, workers=1, storage_processes=1) as g:
-        numbers = g.map("numbers")
+        ask_until(lambda: is_safe(g))
+        numbers = g.map("numbers", backup_ack=True)
         numbers.put_all({n: n for n in range(300)})
-        members = {m["id"]: m["pid"] for m in g.status()["members"]}
+        tokens = [numbers.put(n, -n) for n in range(20)]
+        kill(g, "local-3")
+        assert numbers.get_all(range(300)) == {n: -n if n < 20 else n for n in range(300)}
+        ask_until(lambda: is_safe(g) and len(g.nodes()) == 2)
+        assert all(g.survived(token) for token in tokens)
+        assert g.lost() == []
+        promotions = [event for event in g.events() if event.kind == "promoted"]
+        assert sum(int(event.fields["partitions"]) for event in promotions) > 0
+
+
+def test_partitions_whose_nodes_die_together_are_lost_aloud_until_accepted():
+    with grid.local(nodes=4, workers=1, storage_processes=1) as g:
+        ask_until(lambda: is_safe(g))
+        numbers = g.map("numbers")
+        numbers.put_all({n: n for n in range(1000)})
         # Not the first gateway: losing that one is another story.
-        victim = next(n for n in g.nodes() if n.name == "local-3")
-        gone = [n for n in range(300) if numbers.owner_of(n) == victim.id]
-        kept = [n for n in range(300) if n not in gone]
-        assert gone
-        psutil.Process(members[victim.id.hex()]).kill()
+        kill(g, "local-3", "local-4")
         ask_until(lambda: len(g.lost()) > 0)
+        lost = set(g.lost())
+        gone = [n for n in range(1000) if encode_key(n, 64)[0] in lost]
+        kept = [n for n in range(1000) if n not in gone]
+        assert gone
         with pytest.raises(PartitionLostError, match="lost with the node"):
             numbers[gone[0]]
         with pytest.raises(PartitionLostError):
             numbers[gone[0]] = 1
-        assert numbers.get_all(kept) == {n: n for n in kept}
+        assert numbers.get_all(kept).keys() <= set(kept)
         assert g.status()["partitions"]["lost"] == len(g.lost())
         g.accept_loss()
         ask_until(lambda: not g.lost())

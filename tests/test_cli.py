@@ -75,6 +75,38 @@ def test_a_corpus_that_is_not_there_is_said_in_one_sentence(
     assert "no folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("timeout", ["-1", "soon", "nan", "1e9"])
+def test_a_wrong_timeout_is_code_2(capsys: pytest.CaptureFixture[str], timeout: str):
+    with pytest.raises(SystemExit) as refused:
+        main(["wait-safe", "--timeout", timeout])
+    assert refused.value.code == 2
+    assert "is not a number from 0 to 86400" in capsys.readouterr().err
+
+
+def test_a_single_node_is_not_safe_and_says_what_is_needed(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config)) as started:
+        started.wait_until_ready()
+        waited = run_grid("wait-safe", "--timeout", "0", "--config", str(config))
+        assert (waited.returncode, waited.stdout) == (1, "")
+        assert waited.stderr == (
+            "grid: not safe within 0 s: there is only one node; backups need a second one\n"
+        )
+
+
+def test_two_nodes_become_safe(tmp_path: Path):
+    config = write_config(tmp_path)
+    with node("--config", str(config), "--nodes", "2") as started:
+        started.wait_for("partition table .*: 2 nodes")
+        started.family()
+        waited = run_grid("wait-safe", "--config", str(config))
+        assert (waited.returncode, waited.stdout, waited.stderr) == (
+            0,
+            "all 256 partitions have a backup\n",
+            "",
+        )
+
+
 def test_status_shows_a_table_and_accept_loss_has_nothing_to_do(tmp_path: Path):
     config = write_config(tmp_path)
     with node("--config", str(config), "--name", "solo") as started:

@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"option", "types", "errors"}),  # words everybody shares; standard library only
     frozenset({"membership", "partition", "storage"}),  # cores that know nothing of each other
     frozenset({"replication", "executor"}),  # cores that build on one or two of those
+    frozenset({"verification"}),  # judges what clients saw; a stranger to all of the above
     frozenset({"wire"}),  # bytes to messages; may know every core's messages
     frozenset({"transport"}),  # moves frames it does not understand
     frozenset({"secret_file", "machine_secret"}),  # secrets on disk; they know errors only
@@ -33,7 +34,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"simulation"}),
     frozenset({"books"}),  # the analysis that `grid bench` runs; a user of the grid
     frozenset({"local", "api"}),  # what a program imports; see API below
-    frozenset({"bench_command", "sim_command"}),
+    frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
+    frozenset({"bench_command", "chaos_command", "sim_command"}),
     frozenset({"cli", "__main__"}),
 )
 
@@ -46,6 +48,8 @@ BASE = frozenset({"option", "types", "errors"})
 MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "replication": BASE | {"partition", "storage"},
     "executor": BASE | {"partition"},
+    # What shared code with the checked would share its mistakes.
+    "verification": frozenset({"types", "errors"}),
     # A client learns of members and entries through the protocol, like a stranger.
     # Of storage it needs the data plane's messages and the limits on keys and values.
     "client": BASE | {"partition", "storage", "executor", "wire", "transport"},
@@ -56,7 +60,7 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "remembered_peers": frozenset({"types", "machine_secret"}),
 }
 
-CORES = frozenset({"membership", "partition", "storage", "replication", "executor"})
+CORES = frozenset({"membership", "partition", "storage", "replication", "executor", "verification"})
 # Time arrives as `now`, randomness as a seeded Random, and the driver does the rest.
 FORBIDDEN_IN_CORES = {
     "asyncio",

@@ -47,7 +47,7 @@ def test_the_asyncio_example_stores_and_iterates(monkeypatch, capsys):
 def test_every_command_it_shows_exists():
     shown = set(re.findall(r"^bin/grid (\S+)", README, flags=re.MULTILINE))
     shown |= set(re.findall(r"`bin/grid ([a-z-]+)", README))
-    assert shown >= {"up", "down", "status", "keygen", "bench", "accept-loss"}
+    assert shown >= {"up", "down", "status", "keygen", "bench", "accept-loss", "wait-safe"}
     usage = subprocess.run(
         [sys.executable, "-m", "grid", "--help"], capture_output=True, text=True, check=True
     ).stdout

@@ -30,11 +30,9 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/client/links.py": "sockets under the executor: all of tests/client/test_executor.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",
     "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",
-    "grid/process/status.py": "the document is checked in tests/client/test_session.py",
     "grid/storage/messages.py": "layouts, and a digest: tests/storage/test_partitions.py",
     "grid/supervisor/family.py": "forks and pipes: tests/processes/test_supervisor.py",
     "grid/supervisor/strays.py": "a task's sleeper, in tests/processes/test_supervisor.py",
-    "grid/supervisor/stop.py": "grid down, in tests/processes/test_supervisor.py",
     "grid/membership/options.py": "declarations and one check, all read by tests/test_config.py",
 }
 

@@ -59,11 +59,15 @@ class AsyncShell:
         Raises: GridError on another event loop than the client's.
         """
         self._check_loop()
-        result: object = None
         try:
+            step = operation.send(None)
             while True:
-                step = operation.send(result)
-                result = await (self._ask(step) if type(step) is Ask else self._other(step))
+                try:
+                    result = await (self._ask(step) if type(step) is Ask else self._other(step))
+                except GridError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(result)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # by the type of Operation
 

@@ -24,6 +24,7 @@ from grid.storage.messages import (
     Request,
     Requests,
     Take,
+    WithBackup,
 )
 from grid.wire.catalog import DECODE_ERRORS, decode_storage_reply, encode, encode_in_pieces
 from grid.wire.frame import HEADER_BYTES, FrameReader
@@ -75,7 +76,8 @@ class AsyncLink(asyncio.BufferedProtocol):
         if not self._waiting:
             self.heard_s = self._loop.time()
         self._waiting[request.request] = (future, ask.deadline_s)
-        if type(request) not in _GATHERED:
+        kind = type(request.write) if type(request) is WithBackup else type(request)
+        if kind not in _GATHERED:
             self._flush()  # What was asked before goes before.
             self._send_alone(ask)
             return future

@@ -1,6 +1,7 @@
 """The distributed map for asyncio programs: the same names as `Map`, to be awaited.
 
-Not here: what the operations do (``map_operations.py``), how they reach the cluster (``aio.py``).
+Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), how they reach
+the cluster (``aio.py``).
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 from grid.client.aio import AsyncShell
-from grid.client.map_operations import MISSING, MapOperations, value_of
+from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
+from grid.client.map_operations import MapOperations
 from grid.client.scanning import Scanning
+from grid.client.tokens import WriteToken, pack_token
 from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId
@@ -25,12 +28,16 @@ D = TypeVar("D")
 class AsyncMap(Generic[K, V]):
     """A map shared by everybody who is connected to the cluster; see `Map` for its promises."""
 
-    def __init__(self, name: str, shell: AsyncShell, limits: StorageOptions) -> None:
+    def __init__(
+        self, name: str, shell: AsyncShell, limits: StorageOptions, *, backup_ack: bool = False
+    ) -> None:
         """Use `AsyncGrid.map` instead."""
         self.name = name
         self._shell = shell
         self._run = shell.run
         self._ask = shell.on_partition
+        self._is_acked = backup_ack
+        self._entries = EntryOperations(name, shell.core, limits)
         self._operations = MapOperations(name, shell.core, limits)
 
     def __repr__(self) -> str:
@@ -45,59 +52,80 @@ class AsyncMap(Generic[K, V]):
     async def get(self, key: K, /, default: V | D) -> V | D: ...
     async def get(self, key: K, /, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
-        return value_of(await self._ask(*self._operations.getting(key)), default)
+        return value_of(await self._ask(*self._entries.getting(key)), default)
 
-    async def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
-        """Store `value` under `key`, replacing what was there."""
-        await self._ask(*self._operations.putting(key, value, ttl))
+    async def put(
+        self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None
+    ) -> WriteToken:
+        """Store `value` under `key`, replacing what was there; return its token.
 
-    async def put_if_absent(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+        `ack` and the token are those of `Map.put`.
+        """
+        request = self._entries.putting(
+            key, value, ttl, self._is_acked if ack is None else asks_backup(ack)
+        )
+        reply = await self._ask(*request)
+        return pack_token(reply.version, request[0])  # type: ignore[union-attr]  # It is Done.
+
+    async def put_if_absent(
+        self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None
+    ) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
-        return await self._run(self._operations.put_if_absent(key, value, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._entries.put_if_absent(key, value, ttl, with_backup))
 
-    async def replace(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+    async def replace(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` if `key` has one already; return whether it was stored."""
-        return await self._run(self._operations.replace(key, value, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._entries.replace(key, value, ttl, with_backup))
 
-    async def replace_if_same(self, key: K, old: V, new: V, *, ttl: float | None = None) -> bool:
+    async def replace_if_same(
+        self, key: K, old: V, new: V, *, ttl: float | None = None, ack: Ack = None
+    ) -> bool:
         """Store `new` if the value of `key` equals `old`; return whether it was stored."""
-        return await self._run(self._operations.replace_if_same(key, old, new, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._entries.replace_if_same(key, old, new, ttl, with_backup))
 
-    async def remove_if_same(self, key: K, old: V) -> bool:
+    async def remove_if_same(self, key: K, old: V, *, ack: Ack = None) -> bool:
         """Remove `key` if its value equals `old`; return whether it was removed."""
-        return await self._run(self._operations.remove_if_same(key, old))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._entries.remove_if_same(key, old, with_backup))
 
-    async def increment(self, key: K, amount: Any = 1) -> Any:
+    async def increment(self, key: K, amount: Any = 1, *, ack: Ack = None) -> Any:
         """Add `amount` to the number stored under `key`; return the sum. See `Map.increment`."""
-        return await self._run(self._operations.increment(key, amount))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._entries.increment(key, amount, with_backup))
 
-    async def delete(self, key: K) -> bool:
+    async def delete(self, key: K, *, ack: Ack = None) -> bool:
         """Remove `key`; return whether it was there."""
-        reply = await self._ask(*self._operations.deleting(key))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        reply = await self._ask(*self._entries.deleting(key, with_backup))
         return cast(Done, reply).count == 1
 
     @overload
-    async def pop(self, key: K, /) -> V: ...
+    async def pop(self, key: K, /, *, ack: Ack = None) -> V: ...
     @overload
-    async def pop(self, key: K, /, default: V | D) -> V | D: ...
-    async def pop(self, key: K, /, default: Any = MISSING) -> Any:
+    async def pop(self, key: K, /, default: V | D, *, ack: Ack = None) -> V | D: ...
+    async def pop(self, key: K, /, default: Any = MISSING, *, ack: Ack = None) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        value = value_of(await self._ask(*self._operations.taking(key)), default)
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        value = value_of(await self._ask(*self._entries.taking(key, with_backup)), default)
         if value is MISSING:
             raise KeyError(key)
         return value
 
     async def popitem(self) -> tuple[K, V]:
-        """Remove some entry and return it, or raise KeyError."""
+        """Remove some entry and return it, or raise KeyError. See `Map.popitem`."""
         return cast(tuple[K, V], await self._run(self._operations.popitem()))
 
-    async def setdefault(self, key: K, default: Any = None, /) -> V:
+    async def setdefault(self, key: K, default: Any = None, /, *, ack: Ack = None) -> V:
         """Return the value of `key`; if it has none, store `default` and return that."""
-        return cast(V, await self._run(self._operations.setdefault(key, default)))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return cast(V, await self._run(self._entries.setdefault(key, default, with_backup)))
 
     async def contains(self, key: K) -> bool:
         """Whether `key` has a value."""
-        return type(await self._ask(*self._operations.getting(key))) is not Missing
+        return type(await self._ask(*self._entries.getting(key))) is not Missing
 
     # -- many entries ---------------------------------------------------------------------
 
@@ -106,14 +134,20 @@ class AsyncMap(Generic[K, V]):
         return await self._run(self._operations.get_all(keys))
 
     async def put_all(
-        self, entries: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | None = None
+        self,
+        entries: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: float | None = None,
+        ack: Ack = None,
     ) -> None:
         """Store many entries, by one message per storage process and batch; see `Map.put_all`."""
-        await self._run(self._operations.put_all(entries, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        await self._run(self._operations.put_all(entries, ttl, with_backup))
 
-    async def remove_all(self, keys: Iterable[K]) -> int:
+    async def remove_all(self, keys: Iterable[K], *, ack: Ack = None) -> int:
         """Remove many keys, by one message per storage process; return how many were there."""
-        return await self._run(self._operations.remove_all(keys))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return await self._run(self._operations.remove_all(keys, with_backup))
 
     # -- the whole map --------------------------------------------------------------------
 
@@ -122,7 +156,7 @@ class AsyncMap(Generic[K, V]):
         return await self._run(self._operations.size())
 
     async def clear(self) -> None:
-        """Remove all entries, by one message per storage process."""
+        """Remove all entries, by one message per storage process. See `Map.clear`."""
         await self._run(self._operations.clear())
 
     async def keys(self) -> AsyncIterator[K]:
@@ -154,4 +188,4 @@ class AsyncMap(Generic[K, V]):
 
     def owner_of(self, key: K) -> NodeId | None:
         """Return the id of the node that holds `key`; None while its partition is lost."""
-        return self._operations.owner_of(key)
+        return self._entries.owner_of(key)

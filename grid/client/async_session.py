@@ -14,12 +14,14 @@ from grid.client.aio import AsyncShell
 from grid.client.async_map import AsyncMap
 from grid.client.connections import Connections
 from grid.client.executor import GridExecutor
+from grid.client.safety import flush, survived
 from grid.client.session import check_map_name, status_from
+from grid.client.tokens import WriteToken
 from grid.errors import ConnectError, GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions
 from grid.types import PartitionId
-from grid.wire.control import LossAccepted, NodeView
+from grid.wire.control import Event, LossAccepted, NodeView
 
 
 class AsyncGrid:
@@ -55,13 +57,16 @@ class AsyncGrid:
         """Whether `close` was called."""
         return self._opened is not None and self._opened[0].is_closed
 
-    def map(self, name: str) -> AsyncMap[Any, Any]:
+    def map(self, name: str, *, backup_ack: bool = False) -> AsyncMap[Any, Any]:
         """Return the map called `name`; it exists from its first entry on.
+
+        `backup_ack`: every write by this object waits for a backup, as with ``ack="backup"``.
+        Other objects of the same map, here or elsewhere, have their own default.
 
         Raises: GridError for an empty or overlong name.
         """
         check_map_name(name)
-        return AsyncMap(name, self._shell, self._storage_options)
+        return AsyncMap(name, self._shell, self._storage_options, backup_ack=backup_ack)
 
     def executor(self) -> GridExecutor:
         """Return an executor over all workers; await its futures by `asyncio.wrap_future`."""
@@ -87,6 +92,18 @@ class AsyncGrid:
     async def accept_loss(self) -> None:
         """Use lost partitions again, empty. What they held is gone either way."""
         await asyncio.to_thread(self._connections.ask, LossAccepted)
+
+    async def flush(self) -> None:
+        """Wait until the backups have everything that was written before; see `Grid.flush`."""
+        await self._shell.run(flush(self._shell.core))
+
+    async def survived(self, token: WriteToken) -> bool:
+        """Return whether a write has outlived every node's death; see `Grid.survived`."""
+        return await self._shell.run(survived(self._shell.core, token))
+
+    async def events(self) -> list[Event]:
+        """Return what has happened to the cluster, oldest first; see `Grid.events`."""
+        return await asyncio.to_thread(self._connections.events)
 
     async def close(self) -> None:
         """Close this client's connections; idempotent. Its executors end, as `Grid.close` says."""

@@ -71,11 +71,15 @@ class BlockingShell:
 
     def run(self, operation: Operation[T]) -> T:
         """Carry out an operation."""
-        result: object = None
         try:
+            step = operation.send(None)
             while True:
-                step = operation.send(result)
-                result = self._ask(step) if type(step) is Ask else self._other(step)
+                try:
+                    result = self._ask(step) if type(step) is Ask else self._other(step)
+                except GridError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(result)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # by the type of Operation
 

@@ -8,6 +8,7 @@ Not responsible for: the data plane (``blocking.py``, ``aio.py``), tasks (``link
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -19,16 +20,26 @@ from weakref import WeakMethod, WeakSet
 import msgspec
 
 from grid.client.options import ClientOptions
-from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
+from grid.client.steps import ClosedError
+from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.interfaces import usable_interface_addresses
 from grid.transport.unix import local_node_ports
-from grid.types import Address
+from grid.types import NODE_ID_BYTES, Address
 from grid.wire.catalog import (
     decode_client_reply,
     encode,
 )
-from grid.wire.control import ControlReply, ControlRequest, View, ViewWanted
+from grid.wire.control import (
+    ControlReply,
+    ControlRequest,
+    Event,
+    Events,
+    EventsWanted,
+    NodeView,
+    View,
+    ViewWanted,
+)
 from grid.wire.handshake import Purpose
 from grid.wire.security import ClusterKeys
 
@@ -40,6 +51,8 @@ DIAL_TIMEOUT_S = 3.0
 
 CONTROL_TIMEOUT_S = 3.0
 """A gateway that is silent for so long is given up for another."""
+
+CLIENT_ID_BYTES = NODE_ID_BYTES
 
 Gateway = Address | int
 """Where to reach a network process: an address, or a local node's port by unix socket."""
@@ -71,12 +84,16 @@ class Connections:
         self._numbers = count(1)
         self._local_ports: dict[bytes, int] = {}
         self.is_closed = False
+        self.client_id = os.urandom(CLIENT_ID_BYTES)
+        """Names this client, and with a request's number that request, to storage processes."""
         _all_connections.add(self)
         self.view()
 
     # -- the network process --------------------------------------------------------------
 
-    def ask(self, make: type[ControlRequest], deadline_s: float = math.inf) -> ControlReply:
+    def ask(
+        self, make: Callable[[int], ControlRequest], deadline_s: float = math.inf
+    ) -> ControlReply:
         """Ask the gateway, or the next one that answers.
 
         Args:
@@ -211,6 +228,36 @@ class Connections:
             name = view.cluster if isinstance(view, View) else "?"
             raise ConnectError(f"a node of the cluster {name!r} answers there")
 
+    # -- every network process ------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        """Return what the living nodes have seen happen, oldest first.
+
+        Each is asked by a connection of its own; one that does not answer in time is left out.
+
+        Raises: ConnectError when no node tells which ones there are.
+        """
+        deadline_s = time.monotonic() + self.options.operation_deadline_s
+        events: list[Event] = []
+        for node in self.view(deadline_s).nodes:
+            with contextlib.suppress(ConnectError, AuthenticationError, ProtocolError, OSError):
+                events += self._events_of(node, deadline_s - time.monotonic())
+        return sorted(events, key=lambda event: event.time_s)
+
+    def _events_of(self, node: NodeView, timeout_s: float) -> list[Event]:
+        if timeout_s <= 0:
+            return []
+        gateway = self.gateway_of(node.id, Address(node.host, node.port))
+        connection = self.dial(gateway, Purpose.CONTROL, timeout_s=timeout_s)
+        try:
+            if connection.node_id != node.id:
+                return []  # Its place is taken by another, which has not seen what it has.
+            connection.send_frame(encode(EventsWanted(1)))
+            reply = decode_client_reply(connection.receive_frame())
+        finally:
+            connection.close()
+        return reply.events if isinstance(reply, Events) else []
+
     # -- any process ----------------------------------------------------------------------
 
     def gateway_of(self, node_id: bytes, address: Address) -> Gateway:
@@ -226,15 +273,17 @@ class Connections:
     ) -> BlockingConnection:
         """Open a new connection, within `timeout_s` if that is less than the option says.
 
-        Raises: ConnectError; AuthenticationError; ProtocolError; GridError after `close`.
+        Raises: ConnectError; AuthenticationError; ProtocolError; ClosedError.
         """
         if self.is_closed:
-            raise GridError("this client is closed")
+            raise ClosedError("this client is closed")
         connection = connect(
             gateway,
             self.keys,
             purpose,
             index=index,
+            # All connections have one id: the numbers of their requests come from one counter.
+            client_id=self.client_id if purpose is Purpose.STORAGE else None,
             timeout_s=min(self.options.connect_deadline_s, DIAL_TIMEOUT_S, timeout_s),
         )
         connection.set_timeout(CONTROL_TIMEOUT_S)
@@ -252,7 +301,8 @@ class Connections:
             control.close()
 
     def after_fork(self) -> None:
-        """In a forked child: the parent's sockets are not ours to speak on."""
+        """In a forked child: the parent's sockets and its name are not ours to speak with."""
+        self.client_id = os.urandom(CLIENT_ID_BYTES)
         self._control_lock = threading.Lock()
         control, self._control = self._control, None
         if control is not None:

@@ -4,10 +4,14 @@ Responsible for: sending each request where its partition lives, fetching a newe
 refused, backing off, the deadline, and the decision what may be sent again.
 
 What may be repeated: a refused request (nothing was changed), a request that was never sent,
-and reads. A write whose connection broke after it was sent may have been applied; it fails
-with outcome "unknown" rather than being applied twice.
+reads, and writes whose connection broke after they were sent, under the number of their first try:
+a storage process that has carried it out gives its first result again, and so does the backup
+that takes its place. What has no such number (`popitem`, `clear`) fails with outcome "unknown"
+rather than being applied twice.
 
-Not here: encoding of keys and values (``map_operations.py``), sockets (the shells).
+An operation that fails has outcome "unknown" if any of its tries was sent and got no answer.
+
+Not here: encoding of keys and values (``entry_operations.py``), sockets (the shells).
 """
 
 from __future__ import annotations
@@ -17,20 +21,26 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from grid.client.rounds import READS, Portion, Rounds, refused
+from grid.client.rounds import READS, Portion, Rounds, forgotten, refused
 from grid.client.routing import Routing, Target
-from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause
+from grid.client.steps import Ask, AskAll, ClosedError, FetchTable, Lost, Operation, Pause
 from grid.errors import (
+    AuthenticationError,
+    GridError,
+    NotEnoughNodesError,
     OperationError,
     OperationTimeoutError,
     Outcome,
     PartitionLostError,
 )
 from grid.storage.messages import (
+    Clear,
     RefusalReason,
     Refused,
     Reply,
     Request,
+    Survived,
+    TakeAny,
 )
 from grid.types import PARTITION_COUNT, NodeId
 from grid.wire.control import View
@@ -40,6 +50,12 @@ PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 1.0
 
 MakeRequest = Callable[[int, int], Request]
 """(request number, epoch) -> request."""
+
+NOT_REPEATABLE = (TakeAny, Clear)
+"""Writes that a storage process would carry out again."""
+
+_STOPPED = (OperationError, ClosedError, AuthenticationError)
+"""What ends an operation that may have been sent already."""
 
 WINDOW = 2
 """Portions without a reply: while one is carried out, the next is encoded and sent."""
@@ -106,32 +122,43 @@ class Core:
         Raises: PartitionLostError; OperationTimeoutError; OperationError.
         """
         deadline_s = self.deadline() if tried is None else tried.ask.deadline_s
+        single = _Single(0 if tried is None else tried.ask.request.request)
         attempt = 0
-        while True:
-            routing = self.routing
-            target = routing.targets[partition_id]
-            if target is None and tried is None:
-                reason = yield from self.why_unserved(routing, partition_id)
-            else:
-                if tried is not None:
-                    routing, ask, result = tried.routing, tried.ask, tried.result
-                    tried = None
+        try:
+            while True:
+                routing = self.routing
+                target = routing.targets[partition_id]
+                single.unprotected = None
+                if target is None and tried is None:
+                    reason = yield from self.why_unserved(routing, partition_id)
                 else:
-                    assert target is not None
-                    request = make(next(self._numbers), routing.epochs[partition_id])
-                    ask = Ask(target, request, deadline_s, payload)
-                    result = yield ask
-                if type(result) is Lost:
-                    self._raise_if_final(ask.request, ask.target, result)
-                    reason = result.reason
-                elif type(result) is not Refused:
-                    return result  # type: ignore[return-value]  # Ask promises a Reply or Lost.
-                elif result.reason is RefusalReason.NOT_COUNTABLE:
-                    return result
-                else:
-                    reason = refused(ask.target, result)
-            yield from self.before_next_try(routing, deadline_s, attempt, reason)
-            attempt += 1
+                    if tried is not None:
+                        routing, ask, result = tried.routing, tried.ask, tried.result
+                        tried = None
+                    else:
+                        assert target is not None
+                        single.number = single.number or self.next_number()
+                        request = make(single.number, routing.epochs[partition_id])
+                        ask = Ask(target, request, deadline_s, payload)
+                        result = yield ask
+                    if type(result) is Lost:
+                        single.was_sent |= result.is_sent and not isinstance(ask.request, READS)
+                        self._raise_if_final(ask, result)
+                        reason = result.reason
+                    elif type(result) is not Refused:
+                        return result  # type: ignore[return-value]  # Ask promises a Reply or Lost.
+                    elif result.reason is RefusalReason.NOT_COUNTABLE:
+                        return result
+                    else:
+                        reason = single.refused(ask, result)
+                yield from self.before_next_try(
+                    routing, deadline_s, attempt, reason, single.unprotected
+                )
+                attempt += 1
+        except _STOPPED as error:
+            if single.was_sent:
+                _raise_unknown(error, "an earlier try may have been applied")
+            raise
 
     def on_many(self, portions: Iterable[Portion]) -> Operation[None]:
         """Carry out requests about many entries, several storage processes working at once.
@@ -143,41 +170,54 @@ class Core:
             already, the outcome is "unknown".
         """
         rounds = Rounds(self, portions)
-        deadline_s, attempt = 0.0, 0
+        attempt = 0
         try:
             while rounds.has_work:
                 routing = self.routing
                 yield AskAll(rounds.asks(routing), rounds.take, WINDOW * routing.target_count)
+                if rounds.failure is not None:
+                    raise rounds.failure
                 for ask, lost in rounds.losses:
-                    self._raise_if_final(ask.request, ask.target, lost)
+                    self._raise_if_final(ask, lost)
                 if not rounds.troubled:
-                    deadline_s, attempt = 0.0, 0
+                    attempt = 0
                     continue
                 reason = rounds.reason
                 if rounds.unserved is not None:
                     reason = yield from self.why_unserved(routing, rounds.unserved)
-                deadline_s = deadline_s or self.deadline()
-                yield from self.before_next_try(routing, deadline_s, attempt, reason)
+                yield from self.before_next_try(
+                    routing, rounds.deadline_s, attempt, reason, rounds.unprotected
+                )
                 attempt += 1
-        except OperationError as error:
-            if rounds.has_written and error.outcome == "not_applied":
-                message = f"{error}; other entries of the same call have been written"
-                raise type(error)(message, "unknown") from error
+        except _STOPPED as error:
+            if rounds.has_written:
+                _raise_unknown(error, "other entries of the same call have been written")
+            if rounds.may_have_written:
+                _raise_unknown(error, "an earlier try may have been applied")
             raise
 
     # -- what to do when it fails ---------------------------------------------------------
 
     def before_next_try(
-        self, used: Routing, deadline_s: float, attempt: int, reason: str
+        self,
+        used: Routing,
+        deadline_s: float,
+        attempt: int,
+        reason: str,
+        unprotected: int | None = None,
     ) -> Operation[None]:
         """End with a table worth another try.
 
         The same table is tried again after a pause: its nodes may adopt it a moment after
-        this client has seen it.
+        this client has seen it. `unprotected` is the partition that lacks a backup, if that is
+        the reason.
 
-        Raises: OperationTimeoutError when the deadline is over.
+        Raises: OperationTimeoutError when the deadline is over; NotEnoughNodesError.
         """
-        if self.clock() >= deadline_s:
+        is_late = self.clock() >= deadline_s
+        if unprotected is not None and (is_late or not used.backup_count):
+            raise _not_enough_nodes(used, unprotected)
+        if is_late:
             raise self._too_late(reason, "not_applied")
         if self.routing is not used:
             return
@@ -207,17 +247,68 @@ class Core:
             )
         return f"partition {partition_id} has just been lost or accepted"
 
-    def _raise_if_final(self, request: Request, target: Target, lost: Lost) -> None:
+    def _raise_if_final(self, ask: Ask, lost: Lost) -> None:
         """Raise what ends an operation whose request got no reply; else it may be repeated."""
-        is_write = lost.is_sent and not isinstance(request, READS)
+        is_write = lost.is_sent and not isinstance(ask.request, READS)
         if lost.is_late:
             raise self._too_late(lost.reason, "unknown" if is_write else "not_applied")
-        if is_write:
+        if is_write and isinstance(ask.request, NOT_REPEATABLE):
             raise OperationError(
-                f"the connection to {target.name} broke after the write was sent "
+                f"the connection to {ask.target.name} broke after the write was sent "
                 f"({lost.reason}); it may have been applied",
                 "unknown",
             )
 
     def _too_late(self, reason: str, outcome: Outcome) -> OperationTimeoutError:
         return OperationTimeoutError(f"no answer within {self._deadline_s:g} s ({reason})", outcome)
+
+
+@dataclass(slots=True)
+class _Single:
+    """What is known about a request on one partition while it is tried."""
+
+    number: int
+    """0: it has none yet."""
+    was_sent: bool = False
+    """It is a write that may have been carried out, although no reply has come."""
+    unprotected: int | None = None
+    """The partition without a backup for which it was refused at last, if so."""
+
+    def refused(self, ask: Ask, refusal: Refused) -> str:
+        """Return why, for the next try.
+
+        Raises: ProtocolError; OperationError if there must not be another.
+        """
+        reason = refused(ask.target, refusal)
+        if refusal.reason is RefusalReason.NO_BACKUP:
+            self.unprotected = refusal.partition
+        elif refusal.reason is RefusalReason.FORGOTTEN:
+            if isinstance(ask.request, Survived):
+                message = "the write is so old that nobody knows any more"
+                raise OperationError(message, "not_applied")
+            if self.was_sent:
+                raise forgotten(ask.target)
+            self.number = 0
+        return reason
+
+
+def _raise_unknown(error: GridError, why: str) -> None:
+    """Raise the same failure for a write that may have been applied, unless it says so itself."""
+    if not isinstance(error, OperationError):
+        raise OperationError(f"{error}; {why}", "unknown") from error
+    if error.outcome == "not_applied":
+        raise type(error)(f"{error}; {why}", "unknown") from error
+
+
+def _not_enough_nodes(used: Routing, partition_id: int) -> NotEnoughNodesError:
+    """Return what is missing, and what to do about it."""
+    if not used.backup_count:
+        missing = "this cluster keeps no backups (replication.backup_count = 0)"
+        remedy = "set it to 1, or do not ask for a backup"
+    elif len(used.node_ids) == 1:
+        missing = f"partition {partition_id} has no backup, for the cluster has one node only"
+        remedy = "start another one with 'grid up', or do not ask for a backup"
+    else:
+        missing = f"the backup of partition {partition_id} is not complete yet"
+        remedy = "wait until 'grid status' shows none unprotected, or do not ask for it"
+    return NotEnoughNodesError(f"{missing}; {remedy}", "not_applied")

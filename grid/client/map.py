@@ -1,7 +1,7 @@
 """The distributed map as a Python program sees it: a mutable mapping over the whole cluster.
 
-Not here: what the operations do (``map_operations.py``), how they reach the cluster
-(``blocking.py``), the same map for asyncio (``async_map.py``).
+Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), how they reach
+the cluster (``blocking.py``), the same map for asyncio (``async_map.py``).
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from collections.abc import (
 from typing import Any, Generic, TypeVar, cast, overload
 
 from grid.client.blocking import BlockingShell
-from grid.client.map_operations import MISSING, MapOperations, value_of
+from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
+from grid.client.map_operations import MapOperations
 from grid.client.scanning import Scanning
+from grid.client.tokens import WriteToken, pack_token
 from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId
@@ -40,16 +42,31 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     `ttl` is in seconds: the entry disappears after that time, unless it is stored anew before.
 
+    A write is acknowledged by the node that holds the entry, and its backup follows: within 100 ms,
+    1,000 writes and 1 MiB of a partition, beyond which writers wait. So the sudden death of a node
+    may cost its last acknowledged writes; how many at most is counted, shown and reported. With
+    ``ack="backup"`` the acknowledgement comes when the backup has the write, too: nothing that was
+    acknowledged so is lost by the death of any one node, and nobody reads it before. It takes one
+    more way through the network, and fails with NotEnoughNodesError while there is no complete
+    backup. None means what ``Grid.map(..., backup_ack=...)`` says, for `m[key] = value`, too.
+
+    A write whose connection breaks is repeated, elsewhere if need be, and carried out once.
+
     Every operation raises: PartitionLostError, OperationTimeoutError, OperationError (see its
-    ``outcome``), SerializationError and its kin. Safe to share between threads.
+    ``outcome``), SerializationError and its kin; ValueError for an `ack` that there is not. Safe
+    to share between threads.
     """
 
-    def __init__(self, name: str, shell: BlockingShell, limits: StorageOptions) -> None:
+    def __init__(
+        self, name: str, shell: BlockingShell, limits: StorageOptions, *, backup_ack: bool = False
+    ) -> None:
         """Use `Grid.map` instead."""
         self.name = name
         self._shell = shell
         self._run = shell.run
         self._ask = shell.on_partition
+        self._is_acked = backup_ack
+        self._entries = EntryOperations(name, shell.core, limits)
         self._operations = MapOperations(name, shell.core, limits)
 
     def __repr__(self) -> str:
@@ -64,29 +81,43 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     def get(self, key: K, /, default: V | D) -> V | D: ...
     def get(self, key: K, /, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
-        return value_of(self._ask(*self._operations.getting(key)), default)
+        return value_of(self._ask(*self._entries.getting(key)), default)
 
-    def put(self, key: K, value: V, *, ttl: float | None = None) -> None:
-        """Store `value` under `key`, replacing what was there."""
-        self._ask(*self._operations.putting(key, value, ttl))
+    def put(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> WriteToken:
+        """Store `value` under `key`, replacing what was there.
 
-    def put_if_absent(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+        Returns: a token, by which `Grid.survived` tells later, to anybody, whether this write is
+            still there after nodes have died.
+        """
+        request = self._entries.putting(
+            key, value, ttl, self._is_acked if ack is None else asks_backup(ack)
+        )
+        reply = self._ask(*request)
+        return pack_token(reply.version, request[0])  # type: ignore[union-attr]  # It is Done.
+
+    def put_if_absent(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
-        return self._run(self._operations.put_if_absent(key, value, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._entries.put_if_absent(key, value, ttl, with_backup))
 
-    def replace(self, key: K, value: V, *, ttl: float | None = None) -> bool:
+    def replace(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` if `key` has one already; return whether it was stored."""
-        return self._run(self._operations.replace(key, value, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._entries.replace(key, value, ttl, with_backup))
 
-    def replace_if_same(self, key: K, old: V, new: V, *, ttl: float | None = None) -> bool:
+    def replace_if_same(
+        self, key: K, old: V, new: V, *, ttl: float | None = None, ack: Ack = None
+    ) -> bool:
         """Store `new` if the value of `key` equals `old`; return whether it was stored."""
-        return self._run(self._operations.replace_if_same(key, old, new, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._entries.replace_if_same(key, old, new, ttl, with_backup))
 
-    def remove_if_same(self, key: K, old: V) -> bool:
+    def remove_if_same(self, key: K, old: V, *, ack: Ack = None) -> bool:
         """Remove `key` if its value equals `old`; return whether it was removed."""
-        return self._run(self._operations.remove_if_same(key, old))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._entries.remove_if_same(key, old, with_backup))
 
-    def increment(self, key: K, amount: Any = 1) -> Any:
+    def increment(self, key: K, amount: Any = 1, *, ack: Ack = None) -> Any:
         """Add `amount` to the number stored under `key` (0 if there is none); return the sum.
 
         Counted where the entry lives, in one message, for int and float of 64 bits; other numbers
@@ -94,42 +125,50 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
         Raises: TypeError when the value cannot be added to.
         """
-        return self._run(self._operations.increment(key, amount))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._entries.increment(key, amount, with_backup))
 
-    def delete(self, key: K) -> bool:
+    def delete(self, key: K, *, ack: Ack = None) -> bool:
         """Remove `key`; return whether it was there."""
-        reply = self._ask(*self._operations.deleting(key))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        reply = self._ask(*self._entries.deleting(key, with_backup))
         return cast(Done, reply).count == 1
 
     @overload
-    def pop(self, key: K, /) -> V: ...
+    def pop(self, key: K, /, *, ack: Ack = None) -> V: ...
     @overload
-    def pop(self, key: K, /, default: V | D) -> V | D: ...
-    def pop(self, key: K, /, default: Any = MISSING) -> Any:
+    def pop(self, key: K, /, default: V | D, *, ack: Ack = None) -> V | D: ...
+    def pop(self, key: K, /, default: Any = MISSING, *, ack: Ack = None) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        value = value_of(self._ask(*self._operations.taking(key)), default)
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        value = value_of(self._ask(*self._entries.taking(key, with_backup)), default)
         if value is MISSING:
             raise KeyError(key)
         return value
 
     def popitem(self) -> tuple[K, V]:
-        """Remove some entry and return it, or raise KeyError. No other caller gets the same."""
+        """Remove some entry and return it, or raise KeyError. No other caller gets the same.
+
+        It does not wait for a backup, and is not repeated: with a broken connection the outcome
+        is "unknown".
+        """
         return cast(tuple[K, V], self._run(self._operations.popitem()))
 
-    def setdefault(self, key: K, default: Any = None, /) -> V:
+    def setdefault(self, key: K, default: Any = None, /, *, ack: Ack = None) -> V:
         """Return the value of `key`; if it has none, store `default` and return that."""
-        return cast(V, self._run(self._operations.setdefault(key, default)))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return cast(V, self._run(self._entries.setdefault(key, default, with_backup)))
 
     def __getitem__(self, key: K) -> V:
         """Return the value of `key`, or raise KeyError."""
-        value = value_of(self._ask(*self._operations.getting(key)), MISSING)
+        value = value_of(self._ask(*self._entries.getting(key)), MISSING)
         if value is MISSING:
             raise KeyError(key)
         return cast(V, value)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Same as `put`."""
-        self._ask(*self._operations.putting(key, value, None))
+        self._ask(*self._entries.putting(key, value, None, self._is_acked))
 
     def __delitem__(self, key: K) -> None:
         """Remove `key`, or raise KeyError."""
@@ -138,7 +177,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def __contains__(self, key: object) -> bool:
         """Whether `key` has a value."""
-        return type(self._ask(*self._operations.getting(key))) is not Missing
+        return type(self._ask(*self._entries.getting(key))) is not Missing
 
     # -- many entries ---------------------------------------------------------------------
 
@@ -147,17 +186,23 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         return self._run(self._operations.get_all(keys))
 
     def put_all(
-        self, entries: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | None = None
+        self,
+        entries: Mapping[K, V] | Iterable[tuple[K, V]],
+        *,
+        ttl: float | None = None,
+        ack: Ack = None,
     ) -> None:
         """Store many entries, by one message per storage process and batch.
 
         Not atomic as a whole: with an error, some entries may be stored and others not.
         """
-        self._run(self._operations.put_all(entries, ttl))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        self._run(self._operations.put_all(entries, ttl, with_backup))
 
-    def remove_all(self, keys: Iterable[K]) -> int:
+    def remove_all(self, keys: Iterable[K], *, ack: Ack = None) -> int:
         """Remove many keys, by one message per storage process; return how many were there."""
-        return self._run(self._operations.remove_all(keys))
+        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        return self._run(self._operations.remove_all(keys, with_backup))
 
     def update(self, *args: Any, **kwargs: V) -> None:
         """Same as `dict.update`, by `put_all`; another map is streamed."""
@@ -179,7 +224,10 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         return self.size()
 
     def clear(self) -> None:
-        """Remove all entries, by one message per storage process."""
+        """Remove all entries, by one message per storage process.
+
+        It does not wait for backups, and is not repeated once sent; clear again if in doubt.
+        """
         self._run(self._operations.clear())
 
     def __iter__(self) -> Iterator[K]:
@@ -207,7 +255,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def owner_of(self, key: K) -> NodeId | None:
         """Return the id of the node that holds `key`; None while its partition is lost."""
-        return self._operations.owner_of(key)
+        return self._entries.owner_of(key)
 
 
 class _Items(ItemsView[K, V]):

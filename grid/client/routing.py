@@ -47,6 +47,7 @@ class Routing:
         self.stamp: TableStamp = table.stamp
         self.node_ids = frozenset(NodeId(node.id) for node in view.nodes)
         self.lost = frozenset(table.lost())
+        self.backup_count = table.backup_count
         self.epochs: Sequence[int] = table.epochs
         self._pairs = list(enumerate(table.epochs))
         self._digests: dict[Place, int] = {}

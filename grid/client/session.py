@@ -16,11 +16,13 @@ from grid.client.connections import Connections, Gateway
 from grid.client.executor import GridExecutor
 from grid.client.map import Map
 from grid.client.options import ClientOptions
+from grid.client.safety import flush, survived
+from grid.client.tokens import WriteToken
 from grid.errors import GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions
 from grid.types import PartitionId
-from grid.wire.control import LossAccepted, NodeView, Status, StatusWanted
+from grid.wire.control import Event, LossAccepted, NodeView, Status, StatusWanted
 from grid.wire.security import ClusterKeys
 
 MAP_NAME_BYTES_MAX = 255
@@ -72,13 +74,16 @@ class Grid:
         """Whether `close` was called."""
         return self._connections.is_closed
 
-    def map(self, name: str) -> Map[Any, Any]:
+    def map(self, name: str, *, backup_ack: bool = False) -> Map[Any, Any]:
         """Return the map called `name`; it exists from its first entry on.
+
+        `backup_ack`: every write by this object waits for a backup, as with ``ack="backup"``.
+        Other objects of the same map, here or elsewhere, have their own default.
 
         Raises: GridError for an empty or overlong name.
         """
         check_map_name(name)
-        return Map(name, self._shell, self._storage_options)
+        return Map(name, self._shell, self._storage_options, backup_ack=backup_ack)
 
     def executor(self) -> GridExecutor:
         """Return an executor over all workers of the cluster, to be used with ``with``."""
@@ -102,6 +107,37 @@ class Grid:
     def accept_loss(self) -> None:
         """Use lost partitions again, empty. What they held is gone either way."""
         self._connections.ask(LossAccepted)
+
+    def flush(self) -> None:
+        """Wait until the backups have everything that was written before, by anybody.
+
+        Afterwards the death of any one node costs none of it. The barrier is over all maps.
+
+        Raises: NotEnoughNodesError when a partition has no complete backup until the deadline;
+            PartitionLostError while some partition is lost; OperationTimeoutError.
+        """
+        self._shell.run(flush(self._shell.core))
+
+    def survived(self, token: WriteToken) -> bool:
+        """Return whether the write that `put` gave this token for has outlived every node's death.
+
+        True says that it was not lost so far (it may have been replaced or removed since), not
+        that it cannot be: for that use ``ack="backup"`` or `flush`. False says that it is gone:
+        its node died before the backup had it, or every copy did.
+
+        Raises: ValueError for what is no token; OperationTimeoutError.
+        """
+        return self._shell.run(survived(self._shell.core, token))
+
+    def events(self) -> list[Event]:
+        """Return what has happened to the cluster, as its living nodes saw it, oldest first.
+
+        Each node remembers its last 1,000 events and tells its own time; the same happening may
+        be told by several. A node that does not answer is left out.
+
+        Raises: ConnectError.
+        """
+        return self._connections.events()
 
     def close(self) -> None:
         """Close this client's connections; idempotent.

@@ -1,10 +1,11 @@
 """What an operation of a client asks of the world: the border between its core and its shells.
 
-An *operation* is a generator: it yields steps, is sent their results, and returns its own. The
+An *operation* is a generator: it yields steps, is sent their results, and returns its own. A
+`GridError` in a step is thrown into it, for only it knows whether a write was sent before. The
 same operations are run by blocking sockets in the caller's thread (``blocking.py``) and by an
 asyncio event loop (``aio.py``); they know neither.
 
-Not here: the decisions (``core.py``, ``map_operations.py``).
+Not here: the decisions (``core.py`` and what uses it).
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from grid.client.routing import Target
+from grid.errors import GridError
 from grid.storage.messages import Reply, Request
 
 T = TypeVar("T")
+
+
+class ClosedError(GridError):
+    """The client is closed: no step is carried out any more."""
 
 
 @dataclass(slots=True)

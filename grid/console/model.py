@@ -54,6 +54,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
     primaries: int
     backups: int
     entries: int
+    at_risk: int
+    """Acknowledged writes that the backups do not have yet."""
     tasks: TaskCounts
 
     @property
@@ -63,16 +65,21 @@ class MemberStatus(msgspec.Struct, frozen=True):
 
 
 class PartitionCounts(msgspec.Struct, frozen=True):
-    """All partitions of the cluster; those neither safe nor lost have no backup."""
+    """All partitions of the cluster; ``process/status.py`` says what the words mean."""
 
     total: int
     safe: int
+    unprotected: int
+    """Partitions that one more death would lose."""
     lost: int
+    moving: int
+    backup_count: int
+    """How many backups each shall have; with none, whatever has an owner counts as safe."""
 
     @property
-    def unprotected(self) -> int:
-        """Partitions that one more death would lose."""
-        return max(0, self.total - self.safe - self.lost)
+    def are_safe(self) -> bool:
+        """Whether every partition has what it shall have."""
+        return 0 < self.total <= self.safe
 
 
 class ClusterStatus(msgspec.Struct, frozen=True):
@@ -81,6 +88,8 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     cluster: str
     members: tuple[MemberStatus, ...]
     partitions: PartitionCounts
+    writes_at_risk: int
+    unprotected_entries: int
 
     def count(self, *states: State) -> int:
         """Return how many members are in one of `states`."""
@@ -155,23 +164,35 @@ def headline(status: ClusterStatus) -> Headline:
     if dead:
         parts.append(f"{dead} dead")
     counts = status.partitions
-    if counts.total and counts.safe >= counts.total:
-        news = f"all {counts.total} partitions are safe"
-    elif not counts.unprotected and not counts.lost:
-        news = "no partitions yet"
+    figures = (
+        (counts.lost, "lost"),
+        (counts.unprotected, "unprotected"),
+        (counts.moving, "moving"),
+    )
+    shown = ", ".join(f"{count} {word}" for count, word in figures if count)
+    if counts.are_safe:
+        safe = "safe" if counts.backup_count else "served, without backups"
+        news = f"all {counts.total} partitions are {safe}{', ' if shown else ''}{shown}"
     else:
-        troubles = []
-        if counts.lost:
-            troubles.append(f"{counts.lost} lost")
-        if counts.unprotected:
-            troubles.append(f"{counts.unprotected} unprotected")
-        news = f"of {counts.total} partitions {', '.join(troubles)}"
+        news = f"of {counts.total} partitions {shown}" if shown else "no partitions yet"
     severity: Severity = "good"
     if suspect or dead or counts.unprotected:
         severity = "warning"
     if counts.lost:
         severity = "bad"
     return Headline(f"{', '.join(parts)}; {news}.", severity)
+
+
+def exposure(status: ClusterStatus) -> str:
+    """Return what a death would cost now, besides partitions; nothing when it costs nothing."""
+    losses = []
+    if status.writes_at_risk:
+        losses.append(f"{_plural(status.writes_at_risk, 'acknowledged write')} at risk")
+    if status.unprotected_entries:
+        entries = f"{status.unprotected_entries:,}"
+        noun = "entry" if status.unprotected_entries == 1 else "entries"
+        losses.append(f"{entries} {noun} without a backup")
+    return f"{', '.join(losses)}." if losses else ""
 
 
 class ConsoleModel:
@@ -221,14 +242,16 @@ class ConsoleModel:
 
     @property
     def summary(self) -> str:
-        """The headline and the tasks, in one line, for output without a screen."""
+        """Headline, what is at risk, and the tasks, in one line, for output without a screen."""
         if self.status is None:
             return self.headline.text
         tasks = self.status.tasks()
-        return (
-            f"{self.headline.text} Tasks: {tasks.queued} queued, {tasks.running} running, "
-            f"{tasks.done} done."
-        )
+        parts = [
+            self.headline.text,
+            exposure(self.status),
+            f"Tasks: {tasks.queued} queued, {tasks.running} running, {tasks.done} done.",
+        ]
+        return " ".join(filter(None, parts))
 
 
 def states_text(members: list[MemberStatus]) -> str:

@@ -1,5 +1,7 @@
 """Consoles that own an output stream: the live screen, and plain lines where there is none.
 
+And the one line of a command that waits (`ProgressLine`).
+
 Runs in: supervisor, in its only thread.
 
 Not here: the picture itself (``view.py``), reading keys, and the decision when to refresh.
@@ -13,18 +15,22 @@ from __future__ import annotations
 
 import io
 import select
+import shutil
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import IO, Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
 
-from grid.console.model import ConsoleModel, Event
+from grid.console.model import ConsoleModel, Event, one_line
 from grid.console.view import render
 
 LINE_CHARACTERS_MAX = 900
 """Of a plain line, so that it fits a pipe's guaranteed room even at four bytes each."""
+
+_CLEAR_LINE = "\r\x1b[K"
 
 SUMMARY_INTERVAL_S = 10.0
 """Plain output goes to log files: a summary a second would bury the events."""
@@ -176,6 +182,39 @@ class PlainConsole:
             self._stream.flush()
         except OSError:
             return
+
+
+class ProgressLine:
+    """One line of a command that waits, rewritten in place; nothing where no person watches."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`, usually standard error: the answer belongs on standard output."""
+        self._stream = stream if stream.isatty() else None
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._stream is None or text == self._shown:
+            return
+        self._shown = text
+        columns = shutil.get_terminal_size().columns
+        self._stream.write(f"{_CLEAR_LINE}{one_line(text)[: columns - 1]}")
+        self._stream.flush()
+
+    def __enter__(self) -> ProgressLine:
+        """Return the line itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the line back."""
+        if self._stream is not None and self._shown:
+            self._stream.write(_CLEAR_LINE)
+            self._stream.flush()
 
 
 def _replace_unencodable(stream: IO[str]) -> None:

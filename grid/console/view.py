@@ -5,15 +5,16 @@ Not here: what is known and what follows from it (``model.py``), and writing to 
 
 Theory of operation: ``render`` is a function of model and size, and is what the snapshots test.
 Widths follow the content: names and addresses get what they need, the CPU bar takes the rest;
-where space is short the bar goes first, then long names. Colours are the terminal's own palette
-by name, and neither black nor white, so light and dark backgrounds both work.
+where space is short the writes at risk go first, then the bar, then long names. Colours are the
+terminal's own palette by name, and neither black nor white, so light and dark backgrounds both
+work.
 
 Omissions: no map of the partitions, no sparklines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -27,6 +28,7 @@ from grid.console.model import (
     ConsoleModel,
     Event,
     MemberStatus,
+    exposure,
     headline,
     one_line,
     states_text,
@@ -64,13 +66,18 @@ class Column(NamedTuple):
     cell: Callable[[MemberStatus], str]
 
 
+RISK = Column("risk", 5, lambda member: compact(member.at_risk))
 NUMBER_COLUMNS = (
     Column("parts", 7, lambda member: f"{member.primaries}+{member.backups}"),
     Column("entries", 7, lambda member: compact(member.entries)),
+    RISK,
     Column("queued", 6, lambda member: compact(member.tasks.queued)),
     Column("run", 5, lambda member: compact(member.tasks.running)),
     Column("done", 5, lambda member: compact(member.tasks.done)),
 )
+NARROW_COLUMNS = tuple(column for column in NUMBER_COLUMNS if column is not RISK)
+"""What is shown where the bar would have no room beside all; the header has the sum."""
+
 STATE_WIDTH = 7
 PERCENT_WIDTH = 4
 
@@ -105,7 +112,10 @@ def status_table(status: ClusterStatus) -> Table:
         pad_edge=False,
         title=Text(one_line(status.cluster), "bold"),
         title_justify="left",
-        caption=Text(verdict.text, SEVERITY_STYLES[verdict.severity]),
+        caption=Text(
+            "\n".join(filter(None, [verdict.text, exposure(status)])),
+            SEVERITY_STYLES[verdict.severity],
+        ),
         caption_justify="left",
     )
     for heading in ("member", "address"):
@@ -135,34 +145,47 @@ def compact(number: int) -> str:
 
 
 def _header(model: ConsoleModel, width: int) -> list[RenderableType]:
-    """Return the three lines on top: which cluster, how it is, the figures."""
+    """Return the lines on top: which cluster, how it is, the figures, what has no backup."""
     title = Text.assemble(("grid", "bold"), "  ")
-    figures = Text()
+    figures: list[RenderableType] = [Text(), Text()]
     if model.status is not None:
         title.append(one_line(model.status.cluster), "bold cyan")
-        figures = _figures(model, model.status)
+        figures = [_fitting(line) for line in _figures(model, model.status)]
+        entries = model.status.unprotected_entries
+        if entries:
+            noun = "entry has" if entries == 1 else "entries have"
+            text = f"{compact(entries)} {noun} no backup: one more death would lose them"
+            figures.append(_line(text, "yellow"))
     own = Text(f"this node {one_line(model.own_address)}", "dim", no_wrap=True)
     title.truncate(max(0, width - own.cell_len - GAP_WIDTH), overflow="ellipsis", pad=True)
     verdict = model.headline
     return [
         _fitting(title.append(" " * GAP_WIDTH).append_text(own)),
         _line(verdict.text, SEVERITY_STYLES[verdict.severity]),
-        _fitting(figures),
+        *figures,
     ]
 
 
-def _figures(model: ConsoleModel, status: ClusterStatus) -> Text:
-    """Return members, partitions and tasks in numbers."""
+def _figures(model: ConsoleModel, status: ClusterStatus) -> list[Text]:
+    """Return members, tasks and partitions in numbers."""
     counts = status.partitions
     tasks = status.tasks()
     present = len(status.members) - status.count("left")
     rate = model.tasks_per_s
-    return Text.assemble(
-        f"alive {status.count('alive')}/{present}   partitions {counts.total}, ",
-        (f"{counts.lost} lost", "bold red" if counts.lost else ""),
+    work = Text.assemble(
+        f"alive {status.count('alive')}/{present}",
         f"   tasks {compact(tasks.queued)} queued, {compact(tasks.running)} running, ",
         f"{rate:.1f}/s" if rate < 100 else f"{compact(round(rate))}/s",
+        f"   writes at risk {compact(status.writes_at_risk)}",
     )
+    copies = Text.assemble(
+        f"partitions {counts.safe} safe, ",
+        (f"{counts.unprotected} unprotected", "yellow" if counts.unprotected else ""),
+        ", ",
+        (f"{counts.lost} lost", "bold red" if counts.lost else ""),
+        f", {counts.moving} moving",
+    )
+    return [work, copies]
 
 
 def _split(
@@ -184,11 +207,14 @@ def _member_table(members: list[MemberStatus], width: int) -> Table:
     """Return headings and one row a member, exactly filling `width` where it can."""
     rows = [_identity(member) for member in members]
     address_width = _content_width("address", [row[1] for row in rows], ADDRESS_WIDTH_MAX)
-    room = width - _fixed_width(address_width)
-    name_width_max = min(NAME_WIDTH_MAX, max(NAME_WIDTH_MIN, room))
-    name_width = _content_width("member", [row[0] for row in rows], name_width_max)
-    bar_width = min(BAR_WIDTH_MAX, room - name_width - GAP_WIDTH)
-    if bar_width < BAR_WIDTH_MIN:
+    for columns in (NUMBER_COLUMNS, NARROW_COLUMNS):
+        room = width - _fixed_width(address_width, columns)
+        name_width_max = min(NAME_WIDTH_MAX, max(NAME_WIDTH_MIN, room))
+        name_width = _content_width("member", [row[0] for row in rows], name_width_max)
+        bar_width = min(BAR_WIDTH_MAX, room - name_width - GAP_WIDTH)
+        if bar_width >= BAR_WIDTH_MIN:
+            break
+    else:
         bar_width = 0
     table = Table(box=None, padding=(0, GAP_WIDTH, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("member", width=name_width, no_wrap=True)
@@ -197,12 +223,12 @@ def _member_table(members: list[MemberStatus], width: int) -> Table:
     if bar_width:
         table.add_column("cpu", width=bar_width, no_wrap=True)
     table.add_column("" if bar_width else "cpu", width=PERCENT_WIDTH, justify="right", no_wrap=True)
-    for column in NUMBER_COLUMNS:
+    for column in columns:
         table.add_column(column.heading, width=column.width, justify="right", no_wrap=True)
     for member, identity in zip(members, rows, strict=True):
         bar = [_bar(member.cpu_percent, bar_width)] if bar_width else []
         percent = Text(_percent(member.cpu_percent))
-        numbers = (Text(column.cell(member)) for column in NUMBER_COLUMNS)
+        numbers = (Text(column.cell(member)) for column in columns)
         style = "dim" if member.is_gone else ""
         table.add_row(*identity, *bar, percent, *numbers, style=style)
     return table
@@ -219,10 +245,10 @@ def _content_width(heading: str, cells: list[Text], width_max: int) -> int:
     return min(width_max, max([cell_len(heading), *(cell.cell_len for cell in cells)]))
 
 
-def _fixed_width(address_width: int) -> int:
+def _fixed_width(address_width: int, columns: Sequence[Column]) -> int:
     """Return what a row takes besides name and bar, with one gap between any two columns."""
     widths = [address_width, STATE_WIDTH, PERCENT_WIDTH]
-    widths += [column.width for column in NUMBER_COLUMNS]
+    widths += [column.width for column in columns]
     return sum(widths) + GAP_WIDTH * len(widths)
 
 

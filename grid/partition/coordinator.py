@@ -1,58 +1,62 @@
 """The coordinator: the oldest living member, sole writer of the partition table.
 
-Responsible for: admitting newcomers, noticing the dead, giving every partition an owner, and
-publishing the next table. Every node has one of these; it acts only while its node is the
-first living one in the table's order.
+Responsible for: admitting newcomers, noticing the dead, giving every partition a primary and a
+backup, letting nodes leave, and publishing the next table. Every node has one of these; it acts
+only while its node is the first living one in the table's order.
 
 Not responsible for: membership (it is told who lives), copying data between nodes.
 
 Theory of operation. A round has two phases, each with a deadline. *Collect*: every living
 member says what its storage really holds, and thereby follows this coordinator. *Release*:
-holders of partitions that should move give them up, only where empty. Then the table is
-published. Whoever does not answer is left as it was, and another round follows.
+primaries that another node shall succeed let go, of what was never written, or after their copies
+have everything. Then the table is published. Whoever does not answer is left as it was, and
+another round follows. What is being filled needs no waiting: nodes say when a copy is complete
+(`RoundWanted`), and rounds that follow such words come ever more rarely, so that a join is a
+handful of tables. A round that finds nothing to change publishes nothing; then all is silent.
 
-What it never does: take a partition with entries from its holder, or give a partition whose
-holder died to somebody else as if it were empty. Such a partition is vacant, hence *lost*,
+What it never does: take a partition from its holder without its word, or give a partition whose
+holders died to somebody else as if it were empty. Such a partition is vacant, hence *lost*,
 until a person accepts the loss.
 
-Two coordinators (founders of the same moment, or a takeover that was not needed): the lower
-one's `Collect` is refused, it stands down; the superior one meets its nodes as newcomers.
-Where both sides hold entries of one partition the newcomer is not admitted, loudly.
+A takeover. Who has frozen a partition for the predecessor serves it again by the next table. If a
+member serves a newer table than ours (the predecessor's last), that is fetched first. All members
+must answer, or die, before the first table of a new term; only the long silent are gone without.
 
-Omissions, first stage: no backups, no migration of partitions with entries.
+Two coordinators (founders of the same moment, or a takeover that was not needed): the lower
+one's `Collect` is refused, it stands down; the superior one meets its nodes as newcomers. Where
+both sides hold entries of one partition the newcomer is not admitted, loudly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from typing import Literal
 
-from grid.partition.assignment import assign
+from msgspec.structs import replace
+
+from grid.partition.changes import describe_change
 from grid.partition.effects import PartitionEffect, SendToNode
 from grid.partition.follower import Follower
 from grid.partition.messages import (
     AcceptLoss,
     Collect,
     CollectRefused,
+    CoordinatorMessage,
     Holdings,
+    LeaveAllowed,
+    LeaveWanted,
     Leaving,
     Publish,
     Release,
     Released,
+    RoundWanted,
+    TableWanted,
 )
-from grid.partition.round import Round, describe_change
+from grid.partition.planning import Plan, Planner, Surroundings, next_table, outcome
+from grid.partition.round import Round
 from grid.partition.table import PartitionTable, make_table
-from grid.types import (
-    INFO,
-    PARTITION_COUNT,
-    WARNING,
-    LogLine,
-    NodeId,
-    PartitionId,
-    SetTimer,
-    TableStamp,
-    short,
-)
+from grid.types import INFO, NO_TABLE, PARTITION_COUNT, LogLine, NodeId, SetTimer, TableStamp, short
 
 CHECK_TIMER = "coordinator-check"
 PHASE_TIMER = "coordinator-phase"
@@ -60,26 +64,46 @@ PHASE_TIMER = "coordinator-phase"
 DEBOUNCE_S = 0.1
 """Changes within this time are planned together: four starts make one round, not four."""
 
+PACE_MAX_S = 2.0
+"""Rounds for the sake of completed copies: each waits twice as long as the last, up to this."""
+
 RETRY_S = 1.0
+NET_S = 5.0
+"""While copies are being filled, a round so often even if nobody asks for one."""
+
 PHASE_DEADLINE_S = 2.0
 STAND_DOWN_S = 5.0
+
+HUNG_ROUNDS = 3
+"""Who was silent so often, though it lives, is given nothing and holds up no takeover."""
 
 
 class Coordinator:
     """The coordinator role of one node, dormant unless its node is the oldest."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, *, backup_count: int = 1) -> None:
         """Share the node's own follower: its table is the one continued."""
         self._follower = follower
         self._own_id = follower.own_id
-        self._alive: frozenset[NodeId] = frozenset((self._own_id,))
+        self._backup_count = backup_count
+        self._alive: dict[NodeId, str] = {self._own_id: ""}
         self._left: dict[NodeId, set[int]] = {}
+        self._leaving: set[NodeId] = set()
+        self._silent_rounds: dict[NodeId, int] = {}
+        self._planner = Planner()
         self._round: Round | None = None
+        self._plan: Plan | None = None
         self._round_number = 0
-        self._is_dirty = False
+        self._is_dirty = True
+        self._must_publish = False
         self._accept_loss = False
         self._term_floor = 0
+        self._refused_with = NO_TABLE
+        self._pace_s = DEBOUNCE_S
+        self._check_within_s: float | None = None
         self._excluded_logged: set[NodeId] = set()
+        self._fetches: Counter[TableStamp] = Counter()
+        self._heard: set[NodeId] = set()
 
     @property
     def is_active(self) -> bool:
@@ -89,25 +113,31 @@ class Coordinator:
     def found(self) -> list[PartitionEffect]:
         """Write the first table: this node holds everything, until others are admitted."""
         stamp = TableStamp(1, self._own_id, 1)
-        owners: list[NodeId | None] = [self._own_id] * PARTITION_COUNT
-        table = make_table(stamp, [self._own_id], owners, [1] * PARTITION_COUNT)
+        owners = [self._own_id] * PARTITION_COUNT
+        epochs = [1] * PARTITION_COUNT
+        table = make_table(stamp, [self._own_id], owners, epochs, backup_count=self._backup_count)
         return [
             LogLine(INFO, f"founding a cluster ({short(self._own_id)})"),
             *self._follower.adopt(table),
-            *self.alive_changed(self._alive),
+            *self._check_in(DEBOUNCE_S),
         ]
 
-    def alive_changed(self, alive: frozenset[NodeId]) -> list[PartitionEffect]:
-        """Take note of the living members (suspects included)."""
-        self._alive = alive
+    def alive_changed(self, alive: Mapping[NodeId, str]) -> list[PartitionEffect]:
+        """Take note of the living members (suspects included) and the machine of each."""
+        if alive == self._alive and not self._is_dirty:
+            return []
+        gone = self._alive.keys() - alive.keys()
+        self._alive = dict(alive)
+        self._leaving &= self._alive.keys()
+        self._silent_rounds = {n: c for n, c in self._silent_rounds.items() if n in self._alive}
         self._is_dirty = True
-        return self._check_in(DEBOUNCE_S)
+        self._pace_s = DEBOUNCE_S
+        if self._round is not None and gone:
+            # What was said before a death may be out of date: its last words complete a copy.
+            self._abandon()
+        return self._check_in(DEBOUNCE_S, again=True)
 
-    def handle_message(
-        self,
-        sender: NodeId,
-        message: Holdings | CollectRefused | Released | Leaving | AcceptLoss,
-    ) -> list[PartitionEffect]:
+    def handle_message(self, sender: NodeId, message: CoordinatorMessage) -> list[PartitionEffect]:
         """Handle an answer to this coordinator, or a request to it."""
         match message:
             case Leaving(held=held):
@@ -118,57 +148,58 @@ class Coordinator:
                     return []  # A later loss must not be accepted by an old word.
                 self._accept_loss = self._is_dirty = True
                 return self._check_in(0.0)
-            case Holdings(round=number, held=held):
+            case RoundWanted():
+                if not self.is_active:
+                    return []
+                self._is_dirty = True
+                return self._check_in(self._pace_s)
+            case LeaveWanted():
+                return self._leave_wanted(sender)
+            case Holdings(round=number, stamp=stamp, held=held):
                 current = self._current(number, sender, "collect")
                 if current is None:
                     return []
                 current.held[sender] = {holding.partition_id: holding for holding in held}
-                return [] if current.waiting else self._plan(current)
+                current.stamps[sender] = stamp
+                return self._answered(current)
             case Released(round=number, partition_ids=partition_ids):
                 current = self._current(number, sender, "release")
                 if current is None:
                     return []
-                current.released[sender] = set(partition_ids)
-                return [] if current.waiting else self._publish(current)
+                current.released[sender] = set(partition_ids) & current.asked[sender]
+                return self._answered(current)
             case CollectRefused(round=number, stamp=stamp):
                 if self._current(number, sender, "collect") is None:
                     return []
-                self._abandon()
-                if stamp.coordinator not in self._alive:
-                    # A promise to a coordinator that died: only a higher term ends it.
-                    self._term_floor = max(self._term_floor, stamp.term)
-                    return self._check_in(DEBOUNCE_S)
-                return [
-                    LogLine(INFO, f"giving way to the coordinator {short(stamp.coordinator)}"),
-                    *self._check_in(STAND_DOWN_S),
-                ]
+                return self._refused(stamp)
 
     def handle_timer(self, timer: str) -> list[PartitionEffect]:
         """Handle a timer set here."""
         if timer == CHECK_TIMER:
+            self._check_within_s = None
             if self._round is None and self._is_dirty and self.is_active:
                 return self._collect()
             return []
-        current = self._round
-        if current is None:
+        if self._round is None:
             return []
         # Whoever is silent is left as it was; the check after the round asks again.
-        current.waiting.clear()
-        return self._plan(current) if current.phase == "collect" else self._publish(current)
+        self._round.waiting.clear()
+        return self._answered(self._round)
 
     # -- a round --------------------------------------------------------------------------
 
     def _collect(self) -> list[PartitionEffect]:
         table = self._table
-        is_own_lineage = table.coordinator == self._own_id
-        if is_own_lineage and self._term_floor < table.term:
+        if self._is_own_lineage and self._term_floor < table.term:
             stamp = TableStamp(table.term, self._own_id, table.version + 1)
         else:
             stamp = TableStamp(max(table.term, self._term_floor) + 1, self._own_id, 1)
+            self._planner.forget()
         self._round_number += 1
         self._is_dirty = False
+        self._pace_s = min(2 * self._pace_s, PACE_MAX_S)
         self._round = Round(
-            self._round_number, "collect", stamp, set(self._alive), self._accept_loss
+            self._round_number, "collect", stamp, table, set(self._alive), self._accept_loss
         )
         self._accept_loss = False
         question = Collect(self._round_number, stamp)
@@ -177,153 +208,158 @@ class Coordinator:
             SetTimer(PHASE_TIMER, PHASE_DEADLINE_S),
         ]
 
-    def _plan(self, current: Round) -> list[PartitionEffect]:
-        """Choose owners from what is really held, and ask for the releases that needs."""
-        effects = self._exclude_conflicts(current)
-        table = self._table
-        owners = current.holders(table, self._alive)
-        current.phase = "release"
-        current.planned_from = table.stamp
+    def _answered(self, current: Round) -> list[PartitionEffect]:
+        """Go on to the next phase if nobody is waited for any more."""
+        if current.waiting:
+            return []
+        if self._table is not current.table:
+            # Another coordinator's table was adopted meanwhile.
+            return self._begin_again(DEBOUNCE_S)
+        return self._choose(current) if current.phase == "collect" else self._publish(current)
+
+    def _choose(self, current: Round) -> list[PartitionEffect]:
+        """Choose the next roles from what is really held, and ask for the releases they need."""
+        silent = self._alive.keys() - current.held.keys()
+        for node_id in silent:
+            self._silent_rounds[node_id] = self._silent_rounds.get(node_id, 0) + 1
+        for node_id in current.held:
+            self._silent_rounds.pop(node_id, None)
+        hung = {n for n, rounds in self._silent_rounds.items() if rounds >= HUNG_ROUNDS}
         if self._own_id not in current.held:
-            self._abandon()
-            return [*effects, *self._finish()]
-        lost = self._lost(current, owners)
-        # Silent owners keep their share of the plan, but nothing is given to them now.
-        nodes = set(current.held) | {owner for owner in owners if owner is not None}
-        targets: list[NodeId | None] = []
-        for partition_id, best in enumerate(assign(sorted(nodes), owners, lost)):
-            owner = owners[partition_id]
-            if owner is not None and not current.is_movable(owner, partition_id):
-                targets.append(owner)
-            elif best is not None and best not in current.held:
-                targets.append(owner or self._own_id)
-            else:
-                targets.append(best)
-        current.targets = targets
-        for node_id, held in current.held.items():
-            leaving = {p for p in held if targets[p] != node_id}
-            if leaving:
-                current.asked[node_id] = leaving
-        for partition_id, target in enumerate(targets):
-            # The table's owner may serve what it did not list: it must let go as well.
-            last_owner = table.primary_of(PartitionId(partition_id))
-            if last_owner in current.held and target is not None and last_owner != target:
-                current.asked.setdefault(last_owner, set()).add(partition_id)
+            return self._begin_again(RETRY_S)
+        for stamp, node_id in current.newer:
+            if self._fetches[stamp] < HUNG_ROUNDS:
+                # Not for ever: a newcomer's table may be newer and not for us.
+                self._fetches[stamp] += 1
+                wanted = SendToNode(node_id, TableWanted(current.table.stamp))
+                return [wanted, *self._begin_again(DEBOUNCE_S)]
+        # Whom this table does not name, the predecessor's last may. Who has answered once has
+        # promised to adopt nothing older than what comes now.
+        self._heard |= current.held.keys()
+        if not self._is_own_lineage and silent - hung - self._heard:
+            return self._begin_again(RETRY_S)
+        for node_id in self._leaving.intersection(current.newcomers):
+            del current.held[node_id]
+        effects: list[PartitionEffect] = []
+        for node_id, line in current.exclude_conflicts():
+            if node_id not in self._excluded_logged:
+                self._excluded_logged.add(node_id)
+                effects.append(line)
+        around = Surroundings(
+            self._own_id, self._alive, self._leaving, hung, self._left, bool(self._backup_count)
+        )
+        plan = self._plan = self._planner.plan(current, around)
+        current.phase = "release"
+        current.asked = plan.asked
         current.waiting = set(current.asked)
         if not current.waiting:
             return [*effects, *self._publish(current)]
-        effects += [
-            SendToNode(node_id, Release(current.number, sorted(partition_ids)))
-            for node_id, partition_ids in sorted(current.asked.items())
-        ]
+        for node_id in sorted(current.asked):
+            given, handed = plan.gives_up.get(node_id, ()), plan.hands_over.get(node_id, ())
+            release = Release(current.number, sorted(given), sorted(handed))
+            effects.append(SendToNode(node_id, release))
         return [*effects, SetTimer(PHASE_TIMER, PHASE_DEADLINE_S)]
 
     def _publish(self, current: Round) -> list[PartitionEffect]:
         """Write the next table from the releases that succeeded and send it to its members."""
-        table = self._table
-        if table.stamp != current.planned_from:
-            # Another coordinator's table was adopted meanwhile.
-            self._abandon()
-            return self._finish()
-        targets = current.targets
-        kept_back: set[NodeId] = set()
-        for node_id, asked in current.asked.items():
-            for partition_id in asked - current.released.get(node_id, set()):
-                # It has got an entry meanwhile, or did not answer: it keeps the partition if
-                # it owned it; a newcomer that will not let go is admitted another time.
-                self._is_dirty = True
-                if table.primary_of(PartitionId(partition_id)) == node_id:
-                    targets[partition_id] = node_id
-                elif node_id not in table.order:
-                    kept_back.add(node_id)
-        for partition_id, target in enumerate(targets):
-            if target in kept_back:
-                targets[partition_id] = table.primary_of(PartitionId(partition_id))
-        order = [
-            NodeId(node_id)
-            for node_id in table.order
-            if node_id in self._alive or node_id in targets
-        ]
-        newcomers = [n for n in current.held if n not in table.order and n not in kept_back]
-        order += sorted(newcomers)
-        epochs = current.epochs(table, targets)
-        if set(current.held) != set(self._alive):
-            self._is_dirty = True
-        next_table = make_table(current.stamp, order, targets, epochs)
-        is_same = (next_table.order, next_table.primaries) == (table.order, table.primaries)
-        if is_same and table.coordinator == self._own_id and current.is_served(table):
-            return self._finish()
+        table, plan = current.table, self._plan
+        assert plan is not None, "a round that releases has a plan"
+        roles, kept_back = outcome(plan, current.released, current.newcomers)
+        has_backups = bool(self._backup_count)
+        admitted = [n for n in current.newcomers if n not in kept_back]
+        following = next_table(
+            current, roles, self._alive.keys(), admitted, has_backups=has_backups
+        )
+        is_refused = any(a - current.released.get(n, set()) for n, a in current.asked.items())
+        is_silent = current.held.keys() != self._alive.keys()
+        is_retry_due = is_silent or is_refused or plan.is_held_up or bool(kept_back)
+        is_done = all(t.roles == r for t, r in zip(plan.targets, roles, strict=True))
+        is_same = self._is_own_lineage and following == replace(table, version=following.version)
+        if is_same and current.is_served() and not self._must_publish:
+            return self._finish(is_retry_due=is_retry_due, is_done=is_done)
         # Adopted here at once: the next round must build on it, or two different tables
         # would carry one stamp.
-        adopted = self._follower.adopt(next_table)
+        adopted = self._follower.adopt(following)
         if not adopted:
             # This node has promised itself to a superior coordinator meanwhile.
-            self._abandon()
-            return self._finish()
-        effects = [*describe_change(table, next_table), *adopted]
+            return self._begin_again(RETRY_S)
+        self._must_publish = False
+        self._heard.clear()
+        effects = [*describe_change(table, following), *adopted]
         effects += [
-            SendToNode(NodeId(node_id), Publish(next_table))
-            for node_id in order
+            SendToNode(NodeId(node_id), Publish(following))
+            for node_id in following.order
             if node_id != self._own_id
         ]
-        return [*effects, *self._finish()]
+        return [*effects, *self._finish(is_retry_due=is_retry_due, is_done=is_done)]
 
     def _abandon(self) -> None:
         """End the round without a table; what it was to do is left to the next one."""
-        assert self._round is not None, "only a round under way is abandoned"
-        self._accept_loss = self._accept_loss or self._round.accepts_loss
+        current = self._round
+        assert current is not None, "only a round under way is abandoned"
+        self._accept_loss = self._accept_loss or current.accepts_loss
+        # What was let go of must be given back, or on.
+        self._must_publish = self._must_publish or bool(current.asked)
         self._is_dirty = True
-        self._round = None
+        self._round = self._plan = None
 
-    def _finish(self) -> list[PartitionEffect]:
-        self._round = None
+    def _begin_again(self, delay_s: float) -> list[PartitionEffect]:
+        self._abandon()
+        return self._check_in(delay_s)
+
+    def _finish(self, *, is_retry_due: bool, is_done: bool) -> list[PartitionEffect]:
+        self._round = self._plan = None
         self._left = {n: held for n, held in self._left.items() if n in self._table.order}
-        return self._check_in(RETRY_S) if self._is_dirty else []
-
-    # -- judgements -----------------------------------------------------------------------
-
-    def _lost(self, current: Round, owners: list[NodeId | None]) -> set[int]:
-        """Partitions that nobody holds and whose last owner did not release them empty."""
-        lost = set()
-        for partition_id, owner in enumerate(owners):
-            if owner is not None or current.accepts_loss:
-                continue
-            last_owner = self._table.primary_of(PartitionId(partition_id))
-            if last_owner in self._left and partition_id not in self._left[last_owner]:
-                continue
-            lost.add(partition_id)
-        return lost
-
-    def _exclude_conflicts(self, current: Round) -> list[PartitionEffect]:
-        """Do not admit a newcomer that holds entries of a partition which has entries here."""
-        effects: list[PartitionEffect] = []
-        filled_here = {
-            p
-            for node_id, holdings in current.held.items()
-            if node_id in self._table.order
-            for p, holding in holdings.items()
-            if holding.entries
-        }
-        for node_id in sorted(set(current.held) - set(self._table.order)):
-            conflicting = [
-                p
-                for p, holding in current.held[node_id].items()
-                if holding.entries and p in filled_here
-            ]
-            if not conflicting:
-                filled_here |= {p for p, held in current.held[node_id].items() if held.entries}
-                continue
-            del current.held[node_id]
-            if node_id not in self._excluded_logged:
-                self._excluded_logged.add(node_id)
-                effects.append(
-                    LogLine(
-                        WARNING,
-                        f"{short(node_id)} is not admitted: it and this cluster both hold entries "
-                        f"of {len(conflicting)} partitions; empty one side (restart it) to merge",
-                    )
-                )
+        effects: list[PartitionEffect] = [
+            SendToNode(node_id, LeaveAllowed())
+            for node_id in sorted(self._leaving)
+            if self._may_leave(node_id)
+        ]
+        if self._is_dirty:
+            effects += self._check_in(self._pace_s)
+        elif is_retry_due:
+            effects += self._check_in(RETRY_S)
+        elif not is_done:
+            effects += self._check_in(NET_S)
+        else:
+            self._pace_s = DEBOUNCE_S
+        self._is_dirty = self._is_dirty or is_retry_due or not is_done
         return effects
+
+    def _refused(self, stamp: TableStamp) -> list[PartitionEffect]:
+        """A member follows somebody else, who has asked with this stamp."""
+        self._abandon()
+        is_repeated, self._refused_with = self._refused_with == stamp, stamp
+        if stamp.coordinator not in self._alive or (
+            is_repeated and stamp.coordinator in self._table.order
+        ):
+            # A promise to a coordinator that died, or to a younger member that took this node for
+            # dead and then thought better of it: only a higher term ends it.
+            self._term_floor = max(self._term_floor, stamp.term)
+            return self._check_in(DEBOUNCE_S)
+        return [
+            LogLine(INFO, f"giving way to the coordinator {short(stamp.coordinator)}"),
+            *self._check_in(STAND_DOWN_S),
+        ]
+
+    # -- leaving --------------------------------------------------------------------------
+
+    def _leave_wanted(self, sender: NodeId) -> list[PartitionEffect]:
+        if not self.is_active or sender not in self._alive:
+            return []  # It asks again.
+        is_news = sender not in self._leaving
+        self._leaving.add(sender)
+        if self._round is None and self._may_leave(sender):
+            return [SendToNode(sender, LeaveAllowed())]
+        if not is_news:
+            return []
+        self._is_dirty = True
+        return self._check_in(DEBOUNCE_S)
+
+    def _may_leave(self, node_id: NodeId) -> bool:
+        """Whether it has no role any more, or nobody stays to take it."""
+        staying = self._alive.keys() - self._leaving - self._excluded_logged
+        return not staying or not self._table.roles_of(node_id)
 
     # -- small helpers --------------------------------------------------------------------
 
@@ -331,6 +367,10 @@ class Coordinator:
     def _table(self) -> PartitionTable:
         assert self._follower.table is not None, "only a node with a table coordinates"
         return self._follower.table
+
+    @property
+    def _is_own_lineage(self) -> bool:
+        return self._table.coordinator == self._own_id
 
     def _current(
         self, number: int, sender: NodeId, phase: Literal["collect", "release"]
@@ -344,13 +384,16 @@ class Coordinator:
         current.waiting.discard(sender)
         return current
 
-    def _check_in(self, delay_s: float) -> list[PartitionEffect]:
+    def _check_in(self, delay_s: float, *, again: bool = False) -> list[PartitionEffect]:
+        """Begin a round within the delay; `again`: not sooner than that, either."""
+        pending_s = self._check_within_s
+        if pending_s is not None and pending_s <= delay_s and not again:
+            return []
+        self._check_within_s = delay_s
         return [SetTimer(CHECK_TIMER, delay_s)]
 
 
-def coordinator_of(
-    table: PartitionTable | None, alive: Mapping[NodeId, object] | frozenset[NodeId]
-) -> NodeId | None:
+def coordinator_of(table: PartitionTable | None, alive: Container[NodeId]) -> NodeId | None:
     """Return the oldest living member of the table's order."""
     if table is None:
         return None

@@ -26,10 +26,14 @@ class AskHoldings:
 
 @dataclass(frozen=True, slots=True)
 class AskRelease:
-    """Have this node's storage give up empty partitions; `Follower.released` hears which."""
+    """Have this node's storage let go of partitions; `Follower.released` hears which.
+
+    See `messages.Release` for the two kinds.
+    """
 
     token: int
     partition_ids: tuple[PartitionId, ...]
+    handovers: tuple[PartitionId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +43,11 @@ class ServeTable:
     table: PartitionTable
 
 
-PartitionEffect = SendToNode | AskHoldings | AskRelease | ServeTable | SetTimer | LogLine
+@dataclass(frozen=True, slots=True)
+class LeaveGranted:
+    """This node wanted to leave; it holds nothing any more that others need."""
+
+
+PartitionEffect = (
+    SendToNode | AskHoldings | AskRelease | ServeTable | LeaveGranted | SetTimer | LogLine
+)

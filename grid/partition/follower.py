@@ -5,18 +5,29 @@ the truth of its own storage, and adopts a published table when it supersedes th
 
 Not here: choosing owners (``coordinator.py``), the storage itself.
 
-Rule that keeps data safe: a table is adopted only when this node is in its order, and a
-coordinator publishes only after every holder that loses a partition has released it empty.
+Rules that keep data safe. A table is adopted only when this node is in its order, and a
+coordinator publishes only after every primary that loses a partition has let go of it. Who has
+answered `Collect` has promised itself to the table with that stamp: an older one, come late,
+would have it serve again what it lets go of in this round. And what was to be let go of in an
+earlier round, or before the table of this one, is no matter any more: nobody would give it back.
 """
 
 from __future__ import annotations
 
-from grid.partition.effects import AskHoldings, AskRelease, PartitionEffect, SendToNode, ServeTable
+from grid.partition.effects import (
+    AskHoldings,
+    AskRelease,
+    LeaveGranted,
+    PartitionEffect,
+    SendToNode,
+    ServeTable,
+)
 from grid.partition.messages import (
     Collect,
     CollectRefused,
     Holding,
     Holdings,
+    LeaveAllowed,
     Publish,
     Release,
     Released,
@@ -37,6 +48,7 @@ class Follower:
         self.own_id = own_id
         self.table: PartitionTable | None = None
         self._promised = NO_TABLE
+        self._round = 0
         self._token = 0
         self._pending: dict[int, tuple[NodeId, int]] = {}
 
@@ -46,22 +58,27 @@ class Follower:
         return NO_TABLE if self.table is None else self.table.stamp
 
     def handle_message(
-        self, sender: NodeId, message: Collect | Release | Publish | TableWanted
+        self, sender: NodeId, message: Collect | Release | Publish | TableWanted | LeaveAllowed
     ) -> list[PartitionEffect]:
         """Handle what a coordinator (or a node behind) asks of this node."""
         match message:
             case Collect(round=round_number, stamp=stamp):
                 if self._obeys(stamp):
                     self._promised = stamp
+                    self._round = round_number
                     return [AskHoldings(self._remember(sender, round_number))]
                 return [SendToNode(sender, CollectRefused(round_number, self._highest()))]
-            case Release(round=round_number, partition_ids=partition_ids):
-                if self._promised.coordinator != sender:
+            case Release(round=round_number, partition_ids=empty, handovers=handovers):
+                is_current = self._round == round_number and self._promised != self.stamp
+                if self._promised.coordinator != sender or not is_current:
                     return []
                 token = self._remember(sender, round_number)
-                return [AskRelease(token, tuple(PartitionId(p) for p in partition_ids))]
+                given = tuple(PartitionId(p) for p in empty)
+                return [AskRelease(token, given, tuple(PartitionId(p) for p in handovers))]
             case Publish(table=table):
                 return self.adopt(table)
+            case LeaveAllowed():
+                return [LeaveGranted()]
             case TableWanted(stamp=stamp):
                 if self.table is not None and self.table.stamp.supersedes(stamp):
                     return [SendToNode(sender, Publish(self.table))]
@@ -85,10 +102,13 @@ class Follower:
         """Serve `table` if it supersedes the present one and this node is part of it."""
         if self.own_id not in table.order or not table.stamp.supersedes(self.stamp):
             return []
-        if not self._obeys(table.stamp):
-            return []
+        if self._promised.supersedes(table.stamp):
+            # The coordinator of this node may still learn of its predecessor's last table.
+            if self._promised.coordinator != self.own_id:
+                return []
+        else:
+            self._promised = table.stamp
         self.table = table
-        self._promised = table.stamp
         return [ServeTable(table)]
 
     def _obeys(self, stamp: TableStamp) -> bool:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from grid.partition.table import PartitionTable
 from grid.types import TableStamp
 
 
+class HoldingRole(IntEnum):
+    """As what a storage process holds a partition."""
+
+    PRIMARY = 0
+    """It serves it."""
+    BACKUP = 1
+    """A complete copy: it could serve it."""
+    FILLING = 2
+    """An incomplete copy, worth nothing until it is complete."""
+
+
 class Holding(msgspec.Struct, array_like=True, frozen=True):
-    """One partition that a node's storage processes really hold."""
+    """One partition that a node's storage processes really hold.
+
+    `sequence` is that of the last write that the copy has, 0 if it was never written in this
+    node. `complete`, said by a primary only: ids of the nodes (backup or incoming) whose copies
+    it knows to be complete, now and in this epoch.
+    """
 
     partition_id: int
     epoch: int
     entries: int
+    sequence: int = 0
+    role: HoldingRole = HoldingRole.PRIMARY
+    complete: list[bytes] = msgspec.field(default_factory=list)
 
 
 class Collect(msgspec.Struct, array_like=True, frozen=True, tag=10):
@@ -39,14 +60,24 @@ class CollectRefused(msgspec.Struct, array_like=True, frozen=True, tag=12):
 
 
 class Release(msgspec.Struct, array_like=True, frozen=True, tag=13):
-    """Coordinator: give up these partitions, each only if it is empty."""
+    """Coordinator: let go of partitions that others shall have.
+
+    `partition_ids`: give them up, each only if it holds no entries; what is no primary (a copy)
+    is not meant. `handovers`: serve no more requests for them, and answer when every complete
+    copy has acknowledged everything that was written.
+    """
 
     round: int
     partition_ids: list[int]
+    handovers: list[int]
 
 
 class Released(msgspec.Struct, array_like=True, frozen=True, tag=14):
-    """Answer to `Release`: these were empty (or not held) and are served no more."""
+    """Answer to `Release`: these are served no more.
+
+    They were empty, or not held, or they are frozen and all their complete copies are equal. What
+    is frozen stays so until the next table is served.
+    """
 
     round: int
     partition_ids: list[int]
@@ -74,6 +105,18 @@ class AcceptLoss(msgspec.Struct, array_like=True, frozen=True, tag=18):
     """To the coordinator: a person accepts the loss; serve the lost partitions again, empty."""
 
 
+class RoundWanted(msgspec.Struct, array_like=True, frozen=True, tag=19):
+    """To the coordinator: a copy here became complete or broke; run a round."""
+
+
+class LeaveWanted(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """To the coordinator: I want to leave; let others have what I hold. Repeated until allowed."""
+
+
+class LeaveAllowed(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """Coordinator: you have no role any more, or there is nobody to take yours. Go."""
+
+
 PartitionMessage = (
     Collect
     | Holdings
@@ -84,4 +127,12 @@ PartitionMessage = (
     | TableWanted
     | Leaving
     | AcceptLoss
+    | RoundWanted
+    | LeaveWanted
+    | LeaveAllowed
 )
+
+CoordinatorMessage = (
+    Holdings | CollectRefused | Released | Leaving | AcceptLoss | RoundWanted | LeaveWanted
+)
+"""What a `Coordinator` handles; the rest is for the `Follower`."""

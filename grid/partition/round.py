@@ -1,6 +1,7 @@
-"""One attempt at the next table: what the members said, and what follows from it.
+"""One attempt at the next table: what the members said, and what can be relied on of it.
 
-Facts and pure judgements; the protocol around them is in ``coordinator.py``.
+Facts and pure judgements; the plan made from them is in ``planning.py``, the protocol around them
+in ``coordinator.py``.
 """
 
 from __future__ import annotations
@@ -9,18 +10,10 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from grid.partition.messages import Holding
+from grid.partition.messages import Holding, HoldingRole
+from grid.partition.steps import Facts, Roles
 from grid.partition.table import PartitionTable
-from grid.types import (
-    INFO,
-    NO_TABLE,
-    PARTITION_COUNT,
-    WARNING,
-    LogLine,
-    NodeId,
-    PartitionId,
-    TableStamp,
-)
+from grid.types import PARTITION_COUNT, WARNING, LogLine, NodeId, PartitionId, TableStamp, short
 
 
 @dataclass(slots=True)
@@ -29,113 +22,137 @@ class Round:
 
     Attributes:
         stamp: of the table it will publish.
-        accepts_loss: a person has accepted the loss of what is vacant now.
+        table: the one it began from; what was said fits no other.
         waiting: members whose answer is missing in this phase.
+        accepts_loss: a person has accepted the loss of what is vacant now.
         held: what each member that answered holds.
-        targets: the owners chosen, once the answers are in.
-        asked: partitions each member was asked to release.
-        released: those it released.
+        stamps: of the table that each of them serves.
+        asked: partitions each member was asked to let go of, in either way.
+        released: those it let go of.
     """
 
     number: int
     phase: Literal["collect", "release"]
     stamp: TableStamp
+    table: PartitionTable
     waiting: set[NodeId]
     accepts_loss: bool = False
-    planned_from: TableStamp = NO_TABLE
-    """The table that the targets were planned from; they fit no other."""
     held: dict[NodeId, dict[int, Holding]] = field(default_factory=dict)
-    targets: list[NodeId | None] = field(default_factory=list)
+    stamps: dict[NodeId, TableStamp] = field(default_factory=dict)
     asked: dict[NodeId, set[int]] = field(default_factory=dict)
     released: dict[NodeId, set[int]] = field(default_factory=dict)
 
-    def holders(self, table: PartitionTable, alive: Set[NodeId]) -> list[NodeId | None]:
-        """Return the node that counts as owner of each partition, None where nobody does."""
-        return [self._holder(table, alive, PartitionId(p)) for p in range(PARTITION_COUNT)]
+    @property
+    def members(self) -> list[NodeId]:
+        """The nodes of the table that have answered."""
+        return [node_id for node_id in self.held if node_id in self.table.order]
 
-    def is_movable(self, owner: NodeId, partition_id: int) -> bool:
-        """Whether `owner` is known to hold nothing in the partition."""
-        held = self.held.get(owner)
-        if held is None:
-            return False
-        holding = held.get(partition_id)
-        return holding is None or holding.entries == 0
+    @property
+    def newcomers(self) -> list[NodeId]:
+        """The nodes that have answered and are not in the table yet, in order."""
+        return sorted(node_id for node_id in self.held if node_id not in self.table.order)
 
-    def is_served(self, table: PartitionTable) -> bool:
-        """Whether every node that answered really holds what the table gives to it.
+    @property
+    def newer(self) -> list[tuple[TableStamp, NodeId]]:
+        """Who serves a table that came after this one."""
+        own = self.table.stamp
+        return [(stamp, n) for n, stamp in self.stamps.items() if stamp.supersedes(own)]
+
+    def silent(self, alive: Set[NodeId]) -> set[NodeId]:
+        """Return the members of the table that live and have not answered."""
+        return {NodeId(n) for n in self.table.order if n in alive and n not in self.held}
+
+    def holdings_of(self, node_id: NodeId, role: HoldingRole) -> dict[int, Holding]:
+        """Return what a node that answered holds in that role."""
+        return {p: held for p, held in self.held[node_id].items() if held.role == role}
+
+    def is_served(self) -> bool:
+        """Whether every member that answered serves just what the table gives to it.
 
         One that has released partitions in a round that came to nothing does not: it must
         be told again.
         """
+        table = self.table
         return not self.asked and all(
-            set(held) == set(table.owned_by(node_id)) for node_id, held in self.held.items()
+            self.stamps[node_id] == table.stamp
+            and set(self.holdings_of(node_id, HoldingRole.PRIMARY)) == set(table.owned_by(node_id))
+            for node_id in self.members
         )
 
-    def epochs(self, table: PartitionTable, targets: list[NodeId | None]) -> list[int]:
-        """Return each partition's next epoch: above every epoch seen where the owner changes."""
+    def facts(self, alive: Set[NodeId], *, has_backups: bool) -> list[Facts]:
+        """Return what is known of each partition."""
+        silent = self.silent(alive)
+        up_to_date = {n for n in self.members if self.stamps[n] == self.table.stamp}
+        by_partition: list[dict[NodeId, Holding]] = [{} for _ in range(PARTITION_COUNT)]
+        for node_id in self.members:
+            for p, holding in self.held[node_id].items():
+                by_partition[p][node_id] = holding
         return [
-            self._epoch(table, PartitionId(partition_id), target)
-            for partition_id, target in enumerate(targets)
+            Facts(
+                roles_in(self.table, p),
+                self.table.epochs[p],
+                by_partition[p],
+                alive,
+                silent,
+                up_to_date,
+                has_backups,
+            )
+            for p in range(PARTITION_COUNT)
         ]
 
-    def _holder(
-        self, table: PartitionTable, alive: Set[NodeId], partition_id: PartitionId
-    ) -> NodeId | None:
-        """Who has entries, else who the table names.
+    def highest_epochs(self) -> list[int]:
+        """Return the highest epoch that anybody has said of each partition, or the table says."""
+        highest = list(self.table.epochs)
+        for holdings in self.held.values():
+            for p, holding in holdings.items():
+                highest[p] = max(highest[p], holding.epoch)
+        return highest
 
-        An owner that did not answer in this round stays owner while it lives. Holding a
-        partition empty is no claim to it: a newcomer from a cluster of its own holds all of
-        them, and a lost one must stay lost. Only a member that has been given it by a newer
-        table than ours (our predecessor's last) counts.
-        """
-        table_owner = table.primary_of(partition_id)
-        if table_owner in alive and table_owner not in self.held:
-            return table_owner
-        epoch = table.epoch_of(partition_id)
-        claims = [
-            (held.entries, node_id == table_owner, held.epoch, node_id)
-            for node_id, holdings in self.held.items()
-            if (held := holdings.get(partition_id)) is not None
-            and (
-                held.entries
-                or node_id == table_owner
-                or (node_id in table.order and held.epoch > epoch)
+    # -- newcomers from a cluster of their own --------------------------------------------
+
+    def claims(self) -> dict[int, NodeId]:
+        """Return the partitions with entries that newcomers bring, and who brings each."""
+        claims: dict[int, NodeId] = {}
+        for role in (HoldingRole.PRIMARY, HoldingRole.BACKUP):
+            # A copy is a claim only if nobody brings the primary.
+            primaries = {p for n in self.newcomers for p in self._primaries_of(n)}
+            for node_id in self.newcomers:
+                for p, holding in self.holdings_of(node_id, role).items():
+                    is_free = role == HoldingRole.PRIMARY or p not in primaries
+                    if holding.entries and is_free:
+                        claims.setdefault(p, node_id)
+        return claims
+
+    def exclude_conflicts(self) -> list[tuple[NodeId, LogLine]]:
+        """Forget newcomers that bring entries of a partition which has entries here already."""
+        excluded = []
+        filled = {
+            p: node_id
+            for node_id in self.members
+            for p, holding in self.held[node_id].items()
+            if holding.entries
+        }
+        claims = self.claims()
+        for node_id in self.newcomers:
+            brought = {p for p, claimant in claims.items() if claimant == node_id}
+            brought |= {p for p, h in self._primaries_of(node_id).items() if h.entries}
+            conflicting = brought & filled.keys()
+            if not conflicting:
+                filled |= dict.fromkeys(brought, node_id)
+                continue
+            del self.held[node_id]
+            text = (
+                f"{short(node_id)} is not admitted: it and this cluster both hold entries "
+                f"of {len(conflicting)} partitions; empty one side (restart it) to merge"
             )
-        ]
-        if claims:
-            return max(claims)[3]
-        return table_owner if table_owner in self.held else None
+            excluded.append((node_id, LogLine(WARNING, text)))
+        return excluded
 
-    def _epoch(
-        self, table: PartitionTable, partition_id: PartitionId, target: NodeId | None
-    ) -> int:
-        known = table.epoch_of(partition_id)
-        held = [h[partition_id].epoch for h in self.held.values() if partition_id in h]
-        highest = max([known, *held])
-        is_unchanged = target == table.primary_of(partition_id) and highest == known
-        return known if is_unchanged else highest + 1
+    def _primaries_of(self, node_id: NodeId) -> dict[int, Holding]:
+        return self.holdings_of(node_id, HoldingRole.PRIMARY)
 
 
-def describe_change(old: PartitionTable, new: PartitionTable) -> list[LogLine]:
-    """Return what a person should know of the step from one table to the next."""
-    moved = sum(
-        old.primary_of(PartitionId(p)) != new.primary_of(PartitionId(p))
-        for p in range(PARTITION_COUNT)
-    )
-    lines = [
-        LogLine(
-            INFO,
-            f"partition table {new.term}.{new.version}: {len(new.order)} nodes, "
-            f"{moved} partitions changed owner",
-        )
-    ]
-    newly_lost = set(new.lost()) - set(old.lost())
-    if newly_lost:
-        lines.append(
-            LogLine(
-                WARNING,
-                f"{len(newly_lost)} partitions lost with the node that held them; their keys "
-                "raise PartitionLostError until the loss is accepted (grid accept-loss)",
-            )
-        )
-    return lines
+def roles_in(table: PartitionTable, partition_id: int) -> Roles:
+    """Return the roles that a table gives."""
+    p = PartitionId(partition_id)
+    return Roles(table.primary_of(p), table.backup_of(p), table.synced[p], table.incoming_of(p))

@@ -37,6 +37,7 @@ from grid.partition.coordinator import CHECK_TIMER, PHASE_TIMER, Coordinator, co
 from grid.partition.effects import (
     AskHoldings,
     AskRelease,
+    LeaveGranted,
     SendToNode,
     ServeTable,
 )
@@ -46,9 +47,11 @@ from grid.partition.messages import (
     CollectRefused,
     Holding,
     Holdings,
+    LeaveWanted,
     Leaving,
     PartitionMessage,
     Released,
+    RoundWanted,
     TableWanted,
 )
 from grid.types import NO_TABLE, Address, LogLine, NodeId, SetTimer, TableStamp
@@ -68,6 +71,7 @@ NodeEffect = (
     | AskHoldings
     | AskRelease
     | ServeTable
+    | LeaveGranted
     | MemberChanged
     | SelfDeclaredDead
     | SetTimer
@@ -88,6 +92,7 @@ class ControlPlane:
         *,
         remembered: Iterable[Address] = (),
         choose_host: ChooseHost | None = None,
+        backup_count: int = 1,
     ) -> None:
         """Build the cores; `start` sets them going. See `Membership` for the arguments."""
         self.load = NodeReport()
@@ -105,7 +110,7 @@ class ControlPlane:
             choose_host=choose_host,
         )
         self.follower = Follower(own.node_id)
-        self.coordinator = Coordinator(self.follower)
+        self.coordinator = Coordinator(self.follower, backup_count=backup_count)
         self._may_ask_for_table = True
 
     @property
@@ -157,7 +162,15 @@ class ControlPlane:
     def handle_peer_message(self, sender: NodeId, message: PartitionMessage) -> list[NodeEffect]:
         """Handle a partition message from an authenticated peer (or from oneself)."""
         match message:
-            case Holdings() | CollectRefused() | Released() | Leaving() | AcceptLoss():
+            case (
+                Holdings()
+                | CollectRefused()
+                | Released()
+                | RoundWanted()
+                | LeaveWanted()
+                | Leaving()
+                | AcceptLoss()
+            ):
                 return self._route(self.coordinator.handle_message(sender, message))
             case _:
                 return self._route(self.follower.handle_message(sender, message))
@@ -186,9 +199,17 @@ class ControlPlane:
         """Answer to `AskRelease`."""
         return self._route(self.follower.released(token, partition_ids))
 
+    def copies_changed(self) -> list[NodeEffect]:
+        """Tell the coordinator that a copy here became complete, or is none any more."""
+        return self._to_coordinator(RoundWanted())
+
+    def want_to_leave(self) -> list[NodeEffect]:
+        """Ask the coordinator to have others take what is here; `LeaveGranted` follows."""
+        return self._to_coordinator(LeaveWanted())
+
     def leave(self, held: list[Holding]) -> list[NodeEffect]:
         """Tell the (next) coordinator what goes with this node, and everybody that it goes."""
-        others = frozenset(self._living() - {self.own.node_id})
+        others = frozenset(self._living().keys() - {self.own.node_id})
         coordinator = coordinator_of(self.follower.table, others)
         effects: list[NodeEffect] = []
         if coordinator is not None:
@@ -197,8 +218,11 @@ class ControlPlane:
 
     def accept_loss(self) -> list[NodeEffect]:
         """Pass a person's word to the coordinator."""
+        return self._to_coordinator(AcceptLoss())
+
+    def _to_coordinator(self, message: PartitionMessage) -> list[NodeEffect]:
         coordinator = coordinator_of(self.follower.table, frozenset(self._living()))
-        return [] if coordinator is None else [SendToNode(coordinator, AcceptLoss())]
+        return [] if coordinator is None else [SendToNode(coordinator, message)]
 
     # -- glue -----------------------------------------------------------------------------
 
@@ -213,8 +237,7 @@ class ControlPlane:
                     outside.append(effect)
                     if record.state.is_gone:
                         self.reports.pop(record.node_id, None)
-                    alive = frozenset(self._living())
-                    outside += self._route(self.coordinator.alive_changed(alive))
+                    outside += self._route(self.coordinator.alive_changed(self._living()))
                 case ReportReceived(sender=sender, report=data):
                     report = decode_report(data)
                     if report is not None:
@@ -235,8 +258,9 @@ class ControlPlane:
             SetTimer(TABLE_WANTED_TIMER, TABLE_WANTED_GAP_S),
         ]
 
-    def _living(self) -> set[NodeId]:
-        return {record.node_id for record in self.membership.members.living()}
+    def _living(self) -> dict[NodeId, str]:
+        """Return the living members, each with its host."""
+        return {record.node_id: record.host for record in self.membership.members.living()}
 
     def _report(self) -> bytes:
         """Return the report's bytes, encoded once per change."""

@@ -24,16 +24,20 @@ from grid.membership.effects import (
     StreamAnswer,
     StreamPing,
 )
-from grid.membership.messages import MembershipMessage, PushPull
-from grid.partition.effects import AskHoldings, AskRelease, SendToNode, ServeTable
+from grid.membership.messages import MemberRecord, MembershipMessage, PushPull
+from grid.partition.effects import AskHoldings, AskRelease, LeaveGranted, SendToNode, ServeTable
 from grid.partition.messages import PartitionMessage
+from grid.partition.table import PartitionTable
 from grid.process.contacts import Contacts
 from grid.process.control_plane import ControlPlane, NodeEffect
 from grid.process.datagrams import DatagramPort
 from grid.process.peers import PeerLinks
 from grid.process.relatives import StorageLinks
+from grid.replication.assignments import assignments_of
+from grid.replication.messages import ForStorage
 from grid.types import Address, LogLine, NodeId, SetTimer
 from grid.wire.catalog import encode
+from grid.wire.family import FromPeer, ToPeer
 from grid.wire.security import ClusterKeys
 
 logger = logging.getLogger("grid.cluster")
@@ -51,6 +55,8 @@ class Driver:
         *,
         late_s: float,
         on_table: Callable[[], None],
+        on_member: Callable[[MemberRecord], None],
+        on_leave_granted: Callable[[], None],
         on_declared_dead: Callable[[], None],
     ) -> None:
         """Wire the parts; `start` sets the plane going.
@@ -62,13 +68,18 @@ class Driver:
             make_port: opens the datagram port for a given receiver.
             late_s: a timer later than this may mean a stall.
             on_table: called when there is a new table to serve.
+            on_member: called when what is believed of a member has changed.
+            on_leave_granted: called when this node may leave.
             on_declared_dead: called when the cluster holds this node for dead.
         """
         self._plane = plane
         self._storages = storages
         self._late_s = late_s
         self._on_table = on_table
+        self._on_member = on_member
+        self._on_leave_granted = on_leave_granted
         self._on_declared_dead = on_declared_dead
+        self._known: frozenset[bytes] = frozenset()
         node_id = plane.own.node_id
         self.port = make_port(self._on_datagram)
         self.peers = PeerLinks(keys, node_id, self._on_connection_ended)
@@ -93,9 +104,13 @@ class Driver:
 
     # -- what the plane hears -------------------------------------------------------------
 
-    def on_peer_message(self, sender: NodeId, message: PartitionMessage) -> None:
+    def on_peer_message(self, sender: NodeId, message: PartitionMessage | ForStorage) -> None:
         """A message from a peer's link, or from this node to itself."""
-        if not self._is_stopped:
+        if isinstance(message, ForStorage):
+            self._storages.from_peer(
+                message.index, FromPeer(sender, message.sender_index, message.body)
+            )
+        elif not self._is_stopped:
             self.perform(self._plane.handle_peer_message(sender, message))
 
     def on_exchange(self, sender: NodeId, message: PushPull) -> PushPull:
@@ -145,20 +160,49 @@ class Driver:
                 self._send_to_node(node_id, peer_message)
             case AskHoldings(token=token):
                 self._storages.ask_holdings(token)
-            case AskRelease(token=token, partition_ids=partition_ids):
-                self._storages.ask_release(token, partition_ids)
+            case AskRelease(token=token, partition_ids=partition_ids, handovers=handovers):
+                self._storages.ask_release(token, partition_ids, handovers)
             case ServeTable(table=table):
-                self._storages.serve(table, self._plane.own.node_id)
+                self._serve(table)
                 self._on_table()
+            case LeaveGranted():
+                self._on_leave_granted()
             case MemberChanged(record=record):
-                if record.state.is_gone:
-                    self.peers.drop(record.node_id)
+                self._member_changed(record)
             case SelfDeclaredDead():
                 self._on_declared_dead()
             case SetTimer(timer=timer, delay_s=delay_s):
                 self._set_timer(timer, delay_s)
             case LogLine(level=level, text=text):
                 logger.log(level, text)
+
+    def _serve(self, table: PartitionTable) -> None:
+        own_id = self._plane.own.node_id
+        assignments = assignments_of(table, own_id, self._storage_count_of)
+        protects = bool(table.backup_count)
+        self._storages.serve(assignments, list(table.order), protects=protects)
+
+    def _storage_count_of(self, node_id: NodeId) -> int | None:
+        member = self._plane.membership.members.get(node_id)
+        return None if member is None else member.storage_processes
+
+    def _member_changed(self, record: MemberRecord) -> None:
+        self._on_member(record)
+        table = self._plane.follower.table
+        if record.state.is_gone:
+            self.peers.drop(record.node_id)
+        elif table is not None and record.id in table.order and record.id not in self._known:
+            self._serve(table)  # The table was here before its member.
+        self._known = frozenset(m.id for m in self._plane.membership.members.living())
+
+    # -- between storage processes --------------------------------------------------------
+
+    def relay(self, sender_index: int, message: ToPeer) -> None:
+        """Carry what an own storage process says to one of another node."""
+        member = self._plane.membership.members.get(NodeId(message.node_id))
+        if member is not None:
+            body = encode(ForStorage(message.index, sender_index, message.body))
+            self.peers.send(member, body)
 
     def _send_to_node(self, node_id: NodeId, message: PartitionMessage) -> None:
         if node_id == self._plane.own.node_id:

@@ -48,7 +48,9 @@ BACKLOG = 512
 PORT_TRIES = 20
 """With port 0: how many free TCP ports are tried until the UDP port is free as well."""
 
-StorageHandOver = Callable[[int, socket.socket, bytes], bool]
+StorageHandOver = Callable[[int, socket.socket, bytes, bytes], bool]
+"""(process, socket, last message of the handshake, client's id) -> whether it takes it."""
+
 OpenSession = Callable[[Hello, socket.socket], Awaitable[None]]
 
 
@@ -181,7 +183,7 @@ class Gateway:
                 verdict, proof = await self._judge(sock, hello)
                 welcome = bytes((verdict,)) + proof
                 if verdict is Verdict.WELCOME and hello.purpose is Purpose.STORAGE:
-                    if self._hand_over(hello.index, sock, welcome):
+                    if self._hand_over(hello.index, sock, welcome, hello.client_id):
                         sock.close()  # Our copy; the storage process has its own.
                         return
                     welcome = bytes((Verdict.BUSY,)) + bytes(PROOF_BYTES)

@@ -12,6 +12,7 @@ Runs in: network process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -25,10 +26,12 @@ import uvloop
 
 from grid.errors import StartError
 from grid.membership.messages import MemberRecord, MemberState
-from grid.partition.messages import Holding
+from grid.partition.messages import Holding, HoldingRole
+from grid.partition.table import PartitionTable
 from grid.process.control_plane import ControlPlane
 from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
+from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
 from grid.process.relatives import StorageLinks, take_socket
 from grid.process.sessions import NodeTasks, Sessions
@@ -36,14 +39,17 @@ from grid.process.settings import NodeSettings
 from grid.process.status import status_document, view_of
 from grid.process.surroundings import Surroundings
 from grid.transport.stream import FrameStream, attach
-from grid.types import NODE_ID_BYTES, NodeId
+from grid.types import NODE_ID_BYTES, NodeId, PartitionId, short
 from grid.wire.catalog import decode_supervisor_to_network, encode
 from grid.wire.family import (
+    Accounting,
     Admitted,
+    LeaveProgress,
     Listening,
     LoadSample,
     NetworkToSupervisor,
     NodeStopped,
+    PromotionKnown,
     RestartWanted,
     StartFailed,
     StatusSnapshot,
@@ -55,6 +61,10 @@ logger = logging.getLogger("grid.network")
 
 REPORT_INTERVAL_S = 1.0
 STORAGE_READY_DEADLINE_S = 30.0
+LEAVE_REPEAT_S = 1.0
+FINAL_QUESTION = 0
+"""Token of the last question to the storage processes; others have others."""
+
 FAREWELL_S = 1.0
 """How long leaving may take to tell the others."""
 
@@ -77,34 +87,13 @@ class NetworkProcess:
         self._sockets = sockets
         node_id = NodeId(os.urandom(NODE_ID_BYTES))
         self._surroundings = around = Surroundings(settings)
-        own = MemberRecord(
-            id=node_id,
-            name=settings.name,
-            hosts=around.hosts,
-            port=sockets.port,
-            pid=os.getppid(),
-            storage_processes=settings.storage_processes,
-            workers=settings.workers,
-            incarnation=0,
-            state=MemberState.ALIVE,
-        )
-        self._plane = ControlPlane(
-            own,
-            settings.membership,
-            settings.discovery,
-            Random(),
-            time.monotonic,
-            remembered=around.remembered(),
-            choose_host=around.choose_host,
-        )
+        self._events = EventLog(time.time, settings.name)
+        self._table: PartitionTable | None = None
+        self._may_leave = asyncio.Event()
+        self._plane = self._make_plane(node_id)
         self._supervisor_end = pipes.supervisor
         self._supervisor = FrameStream(self._on_supervisor, self._on_supervisor_lost)
-        self._storages = StorageLinks(
-            pipes.storage_controls,
-            pipes.storage_hand_overs,
-            on_holdings=self._on_holdings,
-            on_released=lambda token, ids: self._driver.perform(self._plane.released(token, ids)),
-        )
+        self._storages = self._make_storages(pipes)
         self._tasks = NodeTasks(settings.executor, pipes.passed_workers)
         self._driver = Driver(
             self._plane,
@@ -115,12 +104,15 @@ class NetworkProcess:
             ),
             late_s=settings.membership.late_s,
             on_table=self._on_table,
+            on_member=self._events.member_changed,
+            on_leave_granted=self._may_leave.set,
             on_declared_dead=self._on_declared_dead,
         )
         self._sessions = Sessions(
             self._tasks,
             view=lambda request: view_of(self._plane, settings.cluster, request),
             status=lambda: status_document(self._plane, settings.cluster),
+            events=self._events.since,
             on_peer_message=self._driver.on_peer_message,
             on_exchange=self._driver.on_exchange,
             on_shutdown=lambda: self._tell(StopWanted()),
@@ -135,11 +127,49 @@ class NetworkProcess:
             open_session=self._sessions.open,
         )
         self._held: list[Holding] = []
+        self._lost_at_most = 0
         self._report_number = 0
         self._is_admitted = False
         self._is_declared_dead = False
         self._stopping: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._final_holdings = asyncio.Event()
         self._over = asyncio.Event()
+
+    def _make_plane(self, node_id: NodeId) -> ControlPlane:
+        settings, around = self._settings, self._surroundings
+        own = MemberRecord(
+            id=node_id,
+            name=settings.name,
+            hosts=around.hosts,
+            port=self._sockets.port,
+            pid=os.getppid(),
+            storage_processes=settings.storage_processes,
+            workers=settings.workers,
+            incarnation=0,
+            state=MemberState.ALIVE,
+        )
+        return ControlPlane(
+            own,
+            settings.membership,
+            settings.discovery,
+            Random(),
+            time.monotonic,
+            remembered=around.remembered(),
+            choose_host=around.choose_host,
+            backup_count=settings.replication.backup_count,
+        )
+
+    def _make_storages(self, pipes: NetworkPipes) -> StorageLinks:
+        return StorageLinks(
+            pipes.storage_controls,
+            pipes.storage_hand_overs,
+            on_holdings=self._on_holdings,
+            on_released=lambda token, ids: self._driver.perform(self._plane.released(token, ids)),
+            on_to_peer=lambda index, message: self._driver.relay(index, message),
+            on_copies_changed=lambda: self._driver.perform(self._plane.copies_changed()),
+            on_promotion=self._on_promotion,
+        )
 
     async def run(self) -> None:
         """Start everything, then work until told to stop or until the supervisor is gone."""
@@ -166,7 +196,9 @@ class NetworkProcess:
                 self._plane.load = msgspec.structs.replace(
                     self._plane.load, cpu_percent=cpu_percent, memory_percent=memory_percent
                 )
-            case StopNode():
+            case StopNode(is_urgent=is_urgent):
+                if is_urgent:
+                    self._may_leave.set()
                 if self._stopping is None:
                     self._stopping = asyncio.get_running_loop().create_task(self._stop())
 
@@ -175,7 +207,10 @@ class NetworkProcess:
         self._over.set()
 
     async def _stop(self) -> None:
-        """Say goodbye, deliver what is queued, close everything."""
+        """Have others take what is here, say goodbye, deliver what is queued, close everything."""
+        await self._move_away()
+        self._is_closing = True
+        await self._learn_what_is_left()
         self._gateway.close()
         self._driver.perform(self._plane.leave([h for h in self._held if h.entries]))
         self._driver.stop()
@@ -186,9 +221,51 @@ class NetworkProcess:
         self._sockets.close()
         self._tell(NodeStopped())
 
+    async def _move_away(self) -> None:
+        """Wait until this node holds nothing that others need, or the deadline is over."""
+        deadline_s = time.monotonic() + self._settings.replication.leave_deadline_s
+        total = len(self._roles())
+        while not self._may_leave.is_set() and self._plane.follower.table is not None:
+            if time.monotonic() >= deadline_s:
+                logger.warning("leaving with what could not be moved away in time")
+                return
+            # Said again each time: the coordinator may be another one by now.
+            self._driver.perform(self._plane.want_to_leave())
+            self._tell(LeaveProgress(total - len(self._roles()), total))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_REPEAT_S):
+                    await self._may_leave.wait()
+
+        self._tell(LeaveProgress(total - len(self._roles()), total))
+
+    async def _learn_what_is_left(self) -> None:
+        """Ask the storage processes what they hold at last: that goes with this node."""
+        self._storages.ask_holdings(FINAL_QUESTION)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self._final_holdings.wait()
+
+    def _roles(self) -> list[PartitionId]:
+        table = self._plane.follower.table
+        return [] if table is None else table.roles_of(self._plane.own.node_id)
+
     # -- the node's own parts -------------------------------------------------------------
 
+    def _on_promotion(self, promotion: PromotionKnown) -> None:
+        """Tell of it if the former primary is dead; a handover loses nothing."""
+        member = self._plane.membership.members.get(NodeId(promotion.source))
+        if member is not None and not member.state.is_gone:
+            return
+        self._lost_at_most += promotion.lost_at_most
+        name = short(promotion.source) if member is None else member.name
+        self._events.promotion(name, promotion.partitions, promotion.lost_at_most)
+
     def _on_table(self) -> None:
+        table = self._plane.follower.table
+        if table is not None:
+            is_author = table.coordinator == self._plane.own.id
+            self._events.table_changed(self._table, table, is_coordinator=is_author)
+            self._table = table
         if not self._is_admitted:
             self._is_admitted = True
             self._tell(Admitted())
@@ -204,12 +281,18 @@ class NetworkProcess:
             RestartWanted(f"the cluster holds this node for dead; it rejoins empty{discarded}")
         )
 
-    def _on_holdings(self, token: int, held: list[Holding]) -> None:
-        self._held = held
+    def _on_holdings(self, token: int, held: list[Holding], accounting: Accounting) -> None:
+        self._held = [holding for holding in held if holding.role is HoldingRole.PRIMARY]
         self._plane.load = msgspec.structs.replace(
-            self._plane.load, entries=sum(holding.entries for holding in held)
+            self._plane.load,
+            entries=sum(holding.entries for holding in self._held),
+            at_risk=accounting.at_risk,
+            unprotected=accounting.unprotected,
+            lost_at_most=self._lost_at_most,
         )
-        if token > 0:
+        if token == FINAL_QUESTION:
+            self._final_holdings.set()
+        elif token > 0:
             self._driver.perform(self._plane.holdings_known(token, held))
 
     def _report_regularly(self) -> None:
@@ -222,7 +305,7 @@ class NetworkProcess:
             tasks_done=queue.done_count,
         )
         self._tell(StatusSnapshot(status_document(self._plane, self._settings.cluster)))
-        if self._stopping is None:
+        if not self._is_closing:
             self._look_around()
             # Negative tokens are this report's own questions, positive ones the follower's.
             self._report_number += 1

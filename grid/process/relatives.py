@@ -11,21 +11,26 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 
 from grid.executor.messages import WorkerResult, WorkerTask
 from grid.partition.messages import Holding
-from grid.partition.table import PartitionTable
+from grid.replication.messages import Assignment
 from grid.transport.stream import FrameStream, attach
-from grid.types import NodeId
 from grid.wire.catalog import decode_storage_to_network, decode_worker_result, encode
 from grid.wire.family import (
+    Accounting,
+    CopiesChanged,
+    FromPeer,
     HoldingsKnown,
     HoldingsWanted,
+    PromotionKnown,
     ReleaseDone,
     ReleaseWanted,
     Serve,
     StorageReady,
+    ToPeer,
 )
 
 logger = logging.getLogger("grid.network")
@@ -47,6 +52,8 @@ class _Gathering:
 
     missing: int
     held: list[Holding] = field(default_factory=list)
+    at_risk: int = 0
+    unprotected: int = 0
     released: list[int] = field(default_factory=list)
 
 
@@ -58,14 +65,23 @@ class StorageLinks:
         controls: list[Connection],
         hand_overs: list[socket.socket],
         *,
-        on_holdings: Callable[[int, list[Holding]], None],
+        on_holdings: Callable[[int, list[Holding], Accounting], None],
         on_released: Callable[[int, list[int]], None],
+        on_to_peer: Callable[[int, ToPeer], None],
+        on_copies_changed: Callable[[], None],
+        on_promotion: Callable[[PromotionKnown], None],
     ) -> None:
-        """Keep both channels of each process; `start` begins to read."""
+        """Keep both channels of each process; `start` begins to read.
+
+        `on_to_peer` is told the number of the process that says it.
+        """
         self._controls = controls
         self._hand_overs = hand_overs
         self._on_holdings = on_holdings
         self._on_released = on_released
+        self._on_to_peer = on_to_peer
+        self._on_copies_changed = on_copies_changed
+        self._on_promotion = on_promotion
         self._streams: list[FrameStream] = []
         self._gatherings: dict[tuple[str, int], _Gathering] = {}
         self._ready_count = 0
@@ -80,27 +96,31 @@ class StorageLinks:
         """Attach the control pipes to the running loop."""
         for hand_over in self._hand_overs:
             hand_over.setblocking(False)
-        for control in self._controls:
-            stream = FrameStream(self._handle, self._lost)
+        for index, control in enumerate(self._controls):
+            stream = FrameStream(partial(self._handle, index), self._lost)
             self._streams.append(await attach(take_socket(control), stream))
 
-    def hand_over(self, index: int, sock: socket.socket, welcome: bytes) -> bool:
+    def hand_over(self, index: int, sock: socket.socket, welcome: bytes, client_id: bytes) -> bool:
         """Give a client's socket to a storage process, which sends `welcome` when it has it.
 
         Returns: False when the storage process does not take it now.
         """
         try:
-            socket.send_fds(self._hand_overs[index], [welcome], [sock.fileno()])
+            socket.send_fds(self._hand_overs[index], [welcome + client_id], [sock.fileno()])
         except OSError:
             return False
         return True
 
-    def serve(self, table: PartitionTable, own_id: NodeId) -> None:
-        """Have each process serve its share of what the table gives to this node."""
-        owned = table.owned_by(own_id)
+    def serve(self, assignments: list[Assignment], living: list[bytes], *, protects: bool) -> None:
+        """Have each process hold its share of what the table gives to this node."""
         for index, stream in enumerate(self._streams):
-            share = {int(p): int(e) for p, e in owned.items() if p % self.count == index}
-            stream.send(encode(Serve(share)))
+            share = [a for a in assignments if a.partition % self.count == index]
+            stream.send(encode(Serve(share, living, protects)))
+
+    def from_peer(self, index: int, message: FromPeer) -> None:
+        """Pass on what a storage process of another node says."""
+        if index < len(self._streams):
+            self._streams[index].send(encode(message))
 
     def ask_holdings(self, token: int) -> None:
         """Ask all processes what they hold; `on_holdings` gets one answer."""
@@ -108,12 +128,16 @@ class StorageLinks:
         for stream in self._streams:
             stream.send(encode(HoldingsWanted(token)))
 
-    def ask_release(self, token: int, partition_ids: tuple[int, ...]) -> None:
-        """Have empty partitions given up; `on_released` gets one answer."""
+    def ask_release(
+        self, token: int, partition_ids: tuple[int, ...], handovers: tuple[int, ...]
+    ) -> None:
+        """Have partitions given up or frozen; `on_released` gets one answer."""
         self._gather("released", token)
         for index, stream in enumerate(self._streams):
-            share = [p for p in partition_ids if p % self.count == index]
-            stream.send(encode(ReleaseWanted(token, share)))
+            given_up, frozen = (
+                [p for p in ids if p % self.count == index] for ids in (partition_ids, handovers)
+            )
+            stream.send(encode(ReleaseWanted(token, given_up, frozen)))
 
     def close(self) -> None:
         """End the pipes: each storage process exits."""
@@ -122,18 +146,27 @@ class StorageLinks:
         for hand_over in self._hand_overs:
             hand_over.close()
 
-    def _handle(self, body: bytes) -> None:
+    def _handle(self, index: int, body: bytes) -> None:
         match decode_storage_to_network(body):
+            case ToPeer() as to_peer:
+                self._on_to_peer(index, to_peer)
+            case CopiesChanged():
+                self._on_copies_changed()
+            case PromotionKnown() as promotion:
+                self._on_promotion(promotion)
             case StorageReady():
                 self._ready_count += 1
                 if self._ready_count == self.count:
                     self.ready.set()
-            case HoldingsKnown(token=token, held=held):
+            case HoldingsKnown(token=token, held=held, accounting=accounting):
                 gathering = self._answered("held", token)
                 if gathering is not None:
                     gathering.held += held
+                    gathering.at_risk += accounting.at_risk
+                    gathering.unprotected += accounting.unprotected
                     if not gathering.missing:
-                        self._on_holdings(token, gathering.held)
+                        total = Accounting(gathering.at_risk, gathering.unprotected)
+                        self._on_holdings(token, gathering.held, total)
             case ReleaseDone(token=token, partition_ids=partition_ids):
                 gathering = self._answered("released", token)
                 if gathering is not None:

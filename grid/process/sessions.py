@@ -15,12 +15,16 @@ from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
 from grid.membership.messages import PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.relatives import WorkerLinks
+from grid.replication.messages import ForStorage
 from grid.transport.stream import FrameStream, attach
 from grid.types import NodeId
 from grid.wire.catalog import decode_client_request, decode_exchange, decode_peer, encode
 from grid.wire.control import (
     Accepted,
     ControlReply,
+    Event,
+    Events,
+    EventsWanted,
     LossAccepted,
     ShutdownWanted,
     Status,
@@ -97,7 +101,8 @@ class Sessions:
         *,
         view: Callable[[int], View],
         status: Callable[[], bytes],
-        on_peer_message: Callable[[NodeId, PartitionMessage], None],
+        events: Callable[[int], list[Event]],
+        on_peer_message: Callable[[NodeId, PartitionMessage | ForStorage], None],
         on_exchange: Callable[[NodeId, PushPull], PushPull],
         on_shutdown: Callable[[], None],
         on_loss_accepted: Callable[[], None],
@@ -106,6 +111,7 @@ class Sessions:
         self._tasks = tasks
         self._view = view
         self._status = status
+        self._events = events
         self._on_peer_message = on_peer_message
         self._on_exchange = on_exchange
         self._on_shutdown = on_shutdown
@@ -171,6 +177,8 @@ class Sessions:
                 reply = self._view(asked)
             case StatusWanted(request=asked):
                 reply = Status(asked, self._status())
+            case EventsWanted(request=asked, after=after):
+                reply = Events(asked, self._events(after))
             case ShutdownWanted(request=asked):
                 self._on_shutdown()
                 reply = Accepted(asked)

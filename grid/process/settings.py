@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from grid.executor.options import ExecutorOptions
 from grid.membership.options import DiscoveryOptions, MembershipOptions
+from grid.replication.options import ReplicationOptions
 from grid.storage.options import StorageOptions
 from grid.wire.security import ClusterKeys
 
@@ -33,5 +34,6 @@ class NodeSettings:
     membership: MembershipOptions
     discovery: DiscoveryOptions
     storage: StorageOptions
+    replication: ReplicationOptions
     executor: ExecutorOptions
     module_paths: tuple[str, ...] = ()

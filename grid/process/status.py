@@ -1,12 +1,20 @@
-"""The status document of a node: what ``grid status --json`` prints and the console shows."""
+"""The status document of a node: what ``grid status --json`` prints and the console shows.
+
+Of a partition it says: *safe*, it has an owner and a complete backup (or shall have none);
+*unprotected*, the owner is the only one with everything; *lost*, nobody has it; and whether it is
+*moving*, that is, a further node is being filled with it. The first three add up to all, once
+there is a table.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
 
 from grid.membership.messages import MemberRecord, MemberState
+from grid.partition.table import PartitionTable
 from grid.process.control_plane import ControlPlane
 from grid.types import PARTITION_COUNT
 from grid.wire.control import NodeView, View
@@ -27,25 +35,50 @@ def status_document(plane: ControlPlane, cluster: str) -> bytes:
     """Return the status as JSON bytes."""
     table = plane.follower.table
     members = plane.membership.members
-    shown = [*members.living(), *reversed(members.lately_gone(GONE_SHOWN_MAX))]
-    lost = 0 if table is None else len(table.lost())
+    living = members.living()
+    shown = [*living, *reversed(members.lately_gone(GONE_SHOWN_MAX))]
+    reports = [report_of(plane, record) for record in living]
+    copies = copy_counts(table)
     document = {
         "cluster": cluster,
-        "members": [_member(plane, record) for record in shown],
-        "partitions": {
-            "total": PARTITION_COUNT,
-            # Safe means: held twice. There are no backups in this stage.
-            "safe": 0,
-            "lost": lost,
-        },
+        "members": [
+            _member(record, report_of(plane, record), copies.get(record.id, (0, 0)))
+            for record in shown
+        ],
+        "partitions": partition_counts(table),
+        "writes_at_risk": sum(report.at_risk for report in reports),
+        "unprotected_entries": sum(report.unprotected for report in reports),
     }
     return orjson.dumps(document)
 
 
-def _member(plane: ControlPlane, record: MemberRecord) -> dict[str, Any]:
-    report = report_of(plane, record)
-    table = plane.follower.table
-    primaries = 0 if table is None else len(table.owned_by(record.node_id))
+def partition_counts(table: PartitionTable | None) -> dict[str, int]:
+    """Return how many partitions are in which state; none before there is a table."""
+    counts = {"total": PARTITION_COUNT, "safe": 0, "unprotected": 0, "lost": 0, "moving": 0}
+    if table is None:
+        return counts | {"backup_count": 0}
+    lost, unprotected = len(table.lost()), len(table.unprotected())
+    return counts | {
+        "safe": PARTITION_COUNT - lost - unprotected,
+        "unprotected": unprotected,
+        "lost": lost,
+        "moving": len(table.moving()),
+        "backup_count": table.backup_count,
+    }
+
+
+def copy_counts(table: PartitionTable | None) -> dict[bytes, tuple[int, int]]:
+    """Return for each node in the table its primaries and its backups, complete or not."""
+    if table is None:
+        return {}
+    primaries, backups = Counter(table.primaries), Counter(table.backups)
+    return {
+        node_id: (primaries[index], backups[index]) for index, node_id in enumerate(table.order)
+    }
+
+
+def _member(record: MemberRecord, report: NodeReport, copies: tuple[int, int]) -> dict[str, Any]:
+    primaries, backups = copies
     return {
         "name": record.name,
         "id": record.id.hex(),
@@ -54,8 +87,9 @@ def _member(plane: ControlPlane, record: MemberRecord) -> dict[str, Any]:
         "state": MemberState(record.state).name.lower(),
         "cpu_percent": round(report.cpu_percent, 1),
         "primaries": primaries,
-        "backups": 0,
+        "backups": backups,
         "entries": report.entries,
+        "at_risk": report.at_risk,
         "tasks": {
             "queued": report.tasks_queued,
             "running": report.tasks_running,

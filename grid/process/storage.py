@@ -2,8 +2,9 @@
 
 Responsible for: taking over authenticated client sockets from the network process, reading
 requests, writing replies, bounded by backpressure (a client that does not read its replies
-is not read from, and its further requests are not carried out). No asyncio, no user code, garbage
-collector frozen.
+is not read from, and its further requests are not carried out); requests that wait for a gate and
+replies that wait for copies; running the replicator. No asyncio, no user code, garbage collector
+frozen.
 
 Runs in: storage process i of N, which holds the partitions with ``id % N == i``.
 """
@@ -15,12 +16,14 @@ import logging
 import select
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from grid.errors import ProtocolError
-from grid.partition.messages import Holding
+from grid.process.storage_link import WAIT, Answer, ClientLink, HeldAnswer, Wait
+from grid.process.storage_network import NetworkEnd
+from grid.replication.options import ReplicationOptions
+from grid.replication.replicator import Replicator
 from grid.storage.messages import (
     Found,
     FoundLarge,
@@ -28,25 +31,17 @@ from grid.storage.messages import (
     Records,
     Replies,
     Reply,
+    Request,
     Requests,
     Taken,
 )
 from grid.storage.options import StorageOptions
+from grid.storage.partitions import MustWaitError
+from grid.storage.replies import Held
 from grid.storage.store import Store
-from grid.wire.catalog import (
-    DECODE_ERRORS,
-    decode_network_to_storage,
-    decode_storage_request,
-    encode,
-)
-from grid.wire.family import (
-    HoldingsKnown,
-    HoldingsWanted,
-    ReleaseDone,
-    ReleaseWanted,
-    Serve,
-    StorageReady,
-)
+from grid.types import NODE_ID_BYTES
+from grid.wire.catalog import DECODE_ERRORS, decode_storage_request, encode
+from grid.wire.family import StorageReady
 from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 from grid.wire.handshake import WELCOME_BYTES
 
@@ -63,80 +58,36 @@ FLUSH_BYTES = 16 * 1024
 """So much is sent before further requests are carried out."""
 
 EVENTS_MAX = 64
-"""Connections that are served in one round of the loop."""
-
-PIECES_MAX = 64
-"""Buffers gathered in one system call."""
+"""Connections served in one round of the loop."""
 
 REPLY_BYTES = 16
-"""What a reply takes besides its record, about: those without one are bounded as well."""
+"""What a reply takes besides its record, about."""
 
-_LARGE_REPLIES = (FoundLarge, Records, Page)
-"""Not gathered with others."""
+_LARGE_REPLIES = (FoundLarge, Records, Page)  # Not gathered with others.
 
+HANG_UP = select.EPOLLHUP | select.EPOLLERR
 HOUSEKEEPING_S = 1.0
 """How often entries whose time is over are looked for."""
-
-
-class _Connection:
-    """One client socket with its unfinished requests and unsent replies."""
-
-    __slots__ = (
-        "answers",
-        "events",
-        "reader",
-        "receive",
-        "send",
-        "socket",
-        "unsent",
-        "unsent_bytes",
-    )
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-        self.events = select.EPOLLIN
-        self.receive = sock.recv
-        self.send = sock.send
-        self.reader: FrameReader | None = None
-        self.answers: Iterator[bytes] | None = None
-        """Replies to requests that are received, as they are carried out one by one."""
-        self.unsent: deque[memoryview] = deque()
-        self.unsent_bytes = 0
-
-    def keep(self, piece: bytes | memoryview) -> None:
-        """Send this later."""
-        self.unsent.append(memoryview(piece))
-        self.unsent_bytes += len(piece)
-
-    def flush(self) -> None:
-        """Send what the socket takes of what was kept."""
-        while self.unsent:
-            pieces = [self.unsent[i] for i in range(min(len(self.unsent), PIECES_MAX))]
-            try:
-                sent = self.socket.sendmsg(pieces)
-            except BlockingIOError:
-                return
-            self.unsent_bytes -= sent
-            for piece in pieces:
-                if sent < len(piece):
-                    self.unsent[0] = piece[sent:]
-                    break
-                sent -= len(piece)
-                self.unsent.popleft()
 
 
 class StorageProcess:
     """The loop and its connections."""
 
     def __init__(
-        self, control: Connection, hand_over: socket.socket, options: StorageOptions
+        self,
+        control: Connection,
+        hand_over: socket.socket,
+        options: StorageOptions,
+        replication: ReplicationOptions,
     ) -> None:
         """`control` is the pipe to the network process, `hand_over` brings client sockets."""
         self._store = Store(options, time.monotonic)
-        self._control = control
-        self._hand_over = hand_over
-        self._poll = select.epoll()
-        self._connections: dict[int, _Connection] = {}
+        self._replicator = Replicator(self._store, replication, time.monotonic)
+        self._hand_over, self._poll = hand_over, select.epoll()
+        self._network = NetworkEnd(control, self._store, self._replicator, self._poll)
+        self._connections: dict[int, ClientLink] = {}
+        self._parked: dict[int, ClientLink] = {}
+        self._holding: dict[int, ClientLink] = {}
         self._handle = self._store.handle
         self._decode = decode_storage_request.raw
         self._spin_ns = options.spin_us * 1000
@@ -146,19 +97,20 @@ class StorageProcess:
     def run(self) -> None:
         """Serve until the network process ends its pipe."""
         handlers = self._begin()
-        poll, store, connections = self._poll.poll, self._store, self._connections
+        connections = self._connections
         decode, handle = self._decode, self._handle
         while self._is_running:
-            if self._spin_ns or store.has_expiries:
-                events = self._wait()
-            else:
-                events = poll(HOUSEKEEPING_S, EVENTS_MAX)
-            for fd, event in events:
+            for fd, event in self._wait():
                 connection = connections.get(fd)
                 if connection is None:
-                    handlers[fd]()
+                    handlers[fd](event)
                     continue
-                if event != select.EPOLLIN or connection.reader is not None or connection.unsent:
+                if (
+                    event != select.EPOLLIN
+                    or connection.reader is not None
+                    or connection.unsent
+                    or connection.held
+                ):
                     self._serve(connection, event)
                     continue
                 # One whole request and room for its reply, the usual case, in one piece: after
@@ -171,13 +123,15 @@ class StorageProcess:
                         continue
                     request = decode(data[HEADER_BYTES:])
                     if isinstance(request, Requests):
-                        connection.answers = self._answers_to(request)
-                        self._answer(connection)
+                        self._answer(connection, self._answers_to(connection, request))
                         continue
-                    body = encode(handle(request))
+                    reply = handle(request, connection.client)
+                    if type(reply) is Held:
+                        self._hold(connection, reply)
+                        continue
+                    body = encode(reply)
                     if len(body) > JOIN_BYTES_MAX:
-                        connection.answers = iter((body,))
-                        self._answer(connection)
+                        self._answer(connection, iter((body,)))
                         continue
                     framed = len(body).to_bytes(HEADER_BYTES, "big") + body
                     try:
@@ -187,6 +141,9 @@ class StorageProcess:
                     if sent != len(framed):
                         connection.keep(memoryview(framed)[sent:])
                         self._watch(connection)
+                except MustWaitError:
+                    assert not isinstance(request, Requests), "these wait one by one"
+                    self._answer(connection, self._carry_out(connection, request))
                 except BlockingIOError:
                     continue  # Nothing to receive after all.
                 except OSError:
@@ -194,40 +151,48 @@ class StorageProcess:
                 except (ProtocolError, *DECODE_ERRORS) as error:
                     self._reject(connection, error)
 
-    def _begin(self) -> dict[int, Callable[[], None]]:
-        """Say that this process is ready; return what reads which pipe."""
-        handlers: dict[int, Callable[[], None]] = {
-            self._control.fileno(): self._read_control,
+    def _begin(self) -> dict[int, Callable[[int], None]]:
+        """Say that this process is ready; return what handles which pipe."""
+        handlers: dict[int, Callable[[int], None]] = {
+            self._network.fileno(): self._read_network,
             self._hand_over.fileno(): self._take_over,
         }
         for fd in handlers:
             self._poll.register(fd, select.EPOLLIN)
-        self._send_control(StorageReady())
+        self._network.tell(StorageReady())
         gc.collect()
         gc.freeze()
         return handlers
 
     def _wait(self) -> list[tuple[int, int]]:
-        """Return what is ready; spin before sleeping if so configured."""
+        """Do what is due, then return what is ready; spin before sleeping if so configured."""
+        timeout_s = HOUSEKEEPING_S
         if self._store.has_expiries:
             now_s = time.monotonic()
             if now_s >= self._next_expiry_s:
                 if self._store.expire():
-                    return self._poll.poll(0, EVENTS_MAX)
-                self._next_expiry_s = now_s + HOUSEKEEPING_S
+                    timeout_s = 0.0
+                else:
+                    self._next_expiry_s = now_s + HOUSEKEEPING_S
+        timeout_s = min(timeout_s, self._network.replicate())
+        if self._network.take_progress():
+            self._resume()
+            timeout_s = min(timeout_s, self._network.replicate())
         if self._spin_ns:
-            until_ns = time.perf_counter_ns() + self._spin_ns
+            until_ns = time.perf_counter_ns() + min(self._spin_ns, int(timeout_s * 1e9))
             while time.perf_counter_ns() < until_ns:
                 if events := self._poll.poll(0, EVENTS_MAX):
                     return events
-        return self._poll.poll(HOUSEKEEPING_S, EVENTS_MAX)
+        return self._poll.poll(timeout_s, EVENTS_MAX)
 
     # -- clients --------------------------------------------------------------------------
 
-    def _serve(self, connection: _Connection, event: int) -> None:
+    def _serve(self, connection: ClientLink, event: int) -> None:
         """Go on with a connection that has unsent replies or part of a request."""
         try:
-            if event & select.EPOLLOUT or connection.answers is not None:
+            if event & HANG_UP and not connection.events & select.EPOLLIN:
+                self._drop(connection)  # It waits here for something, and nobody waits there.
+            elif event & select.EPOLLOUT or connection.answers is not None:
                 connection.flush()
                 self._answer(connection)
             elif connection.reader is not None:
@@ -246,7 +211,7 @@ class StorageProcess:
         except (ProtocolError, *DECODE_ERRORS) as error:
             self._reject(connection, error)
 
-    def _begin_reading(self, connection: _Connection, data: bytes) -> None:
+    def _begin_reading(self, connection: ClientLink, data: bytes) -> None:
         """Take several requests, or the beginning of one."""
         if not data:
             self._drop(connection)
@@ -254,40 +219,93 @@ class StorageProcess:
         connection.reader = FrameReader(data, REQUEST_BYTES_MAX)
         self._answer(connection)
 
-    def _answer(self, connection: _Connection) -> None:
-        """Carry out requests that are received, as long as their replies have room."""
+    def _hold(self, connection: ClientLink, reply: Held) -> None:
+        """Send a reply when the copies have the write."""
+        self._replicator.hurry(held for held, _ in reply.waits)
+        connection.hold(HeldAnswer(reply, encode(reply.reply)))
+        self._holding[connection.socket.fileno()] = connection
+
+    def _answer(self, connection: ClientLink, answers: Iterator[Answer] | None = None) -> None:
+        """Carry out requests that are received, as long as their replies have room.
+
+        `answers`: begin with these.
+        """
         reader = connection.reader
+        connection.is_parked = False
+        connection.answers = answers or connection.answers
         if connection.answers is None and reader is not None:
-            connection.answers = self._answers_in(reader)
-        while connection.answers is not None and connection.unsent_bytes <= UNSENT_BYTES_MAX:
-            body = next(connection.answers, None)
-            if body is None:
+            connection.answers = self._answers_in(connection, reader)
+        while (
+            connection.answers is not None
+            and connection.unsent_bytes + connection.held_bytes <= UNSENT_BYTES_MAX
+        ):
+            answer = next(connection.answers, None)
+            if answer is None:
                 connection.answers = None
                 if reader is not None and reader.is_empty:
                     connection.reader = None
                 break
-            connection.keep(len(body).to_bytes(HEADER_BYTES, "big"))
-            connection.keep(body)
+            if isinstance(answer, Wait):
+                connection.is_parked = True
+                self._parked[connection.socket.fileno()] = connection
+                break
+            if isinstance(answer, HeldAnswer) or (connection.held and not connection.is_batching):
+                connection.hold(answer)
+                self._holding[connection.socket.fileno()] = connection
+                continue
+            connection.keep_frame(answer)
             if connection.unsent_bytes >= FLUSH_BYTES:
                 connection.flush()  # The client can begin with it.
         if connection.unsent:
             connection.flush()
         self._watch(connection)
 
-    def _answers_in(self, reader: FrameReader) -> Iterator[bytes]:
+    def _answers_in(self, connection: ClientLink, reader: FrameReader) -> Iterator[Answer]:
         for body in reader.bodies():
             request = self._decode(body)
             if isinstance(request, Requests):
-                yield from self._answers_to(request)
+                yield from self._answers_to(connection, request)
             else:
-                yield encode(self._handle(request))
+                yield from self._carry_out(connection, request)
 
-    def _answers_to(self, requests: Requests) -> Iterator[bytes]:
-        """Carry out a `Requests`; small replies go together."""
+    def _carry_out(self, connection: ClientLink, request: Request) -> Iterator[Answer]:
+        """Carry out a request as soon as its gate is open."""
+        reply: Reply | Held | None = None
+        while reply is None:
+            try:
+                reply = self._handle(request, connection.client)
+            except MustWaitError as wait:
+                self._replicator.want(wait.entries)
+                yield WAIT
+        if isinstance(reply, Held):
+            self._replicator.hurry(held for held, _ in reply.waits)
+            yield HeldAnswer(reply, encode(reply.reply))
+        else:
+            yield encode(reply)
+
+    def _answers_to(self, connection: ClientLink, requests: Requests) -> Iterator[Answer]:
+        """Carry out a `Requests`; small replies go together, those that are held as well.
+
+        Its client knows replies by their numbers: what is not held overtakes what is.
+        """
+        connection.is_batching = True
         replies: list[Reply] = []
+        held: list[Held] = []
         size_bytes = 0
         for request in requests.requests:
-            reply = self._handle(request)
+            while True:
+                try:
+                    reply = self._handle(request, connection.client)
+                    break
+                except MustWaitError as wait:
+                    if replies:
+                        yield encode(Replies(replies))
+                        replies, size_bytes = [], 0
+                    self._replicator.want(wait.entries)
+                    yield WAIT
+            if isinstance(reply, Held):
+                held.append(reply)
+                continue
             replies.append(reply)
             size_bytes += REPLY_BYTES
             if isinstance(reply, Found | Taken):
@@ -299,32 +317,58 @@ class StorageProcess:
                 replies, size_bytes = [], 0
         if replies:
             yield encode(Replies(replies))
+        if held:
+            all_held = Held(held[0].reply, tuple(wait for one in held for wait in one.waits))
+            self._replicator.hurry(partition for partition, _ in all_held.waits)
+            yield HeldAnswer(all_held, encode(Replies([one.reply for one in held])))
 
-    def _watch(self, connection: _Connection) -> None:
+    def _watch(self, connection: ClientLink) -> None:
         """Wait for room to send; read on only while nothing waits to be carried out."""
         is_pausing = connection.answers is not None
         events = 0 if is_pausing else select.EPOLLIN
-        if connection.unsent or is_pausing:
+        if connection.unsent or (is_pausing and not connection.is_parked and not connection.held):
             events |= select.EPOLLOUT
         if events != connection.events:
             connection.events = events
             self._poll.modify(connection.socket.fileno(), events)
 
-    def _reject(self, connection: _Connection, error: Exception) -> None:
+    def _resume(self) -> None:
+        """Gates may have opened, copies may have caught up."""
+        if self._parked:
+            parked, self._parked = self._parked, {}
+            for connection in parked.values():
+                self._go_on(connection)
+        for fd, connection in list(self._holding.items()):
+            if connection.release():
+                if not connection.held:
+                    del self._holding[fd]
+                self._go_on(connection)
+
+    def _go_on(self, connection: ClientLink) -> None:
+        try:
+            self._answer(connection)
+        except OSError:
+            self._drop(connection)
+        except (ProtocolError, *DECODE_ERRORS) as error:
+            self._reject(connection, error)
+
+    def _reject(self, connection: ClientLink, error: Exception) -> None:
         logger.warning("a client connection is dropped: it sent no request: %s", error)
         self._drop(connection)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: ClientLink) -> None:
         fd = connection.socket.fileno()
         self._poll.unregister(fd)
         del self._connections[fd]
+        self._parked.pop(fd, None)
+        self._holding.pop(fd, None)
         connection.socket.close()
 
     # -- the network process --------------------------------------------------------------
 
-    def _take_over(self) -> None:
+    def _take_over(self, _: int) -> None:
         """Receive a client socket and its last handshake message; send that: we are ready."""
-        welcome, fds, _, _ = socket.recv_fds(self._hand_over, WELCOME_BYTES, 1)
+        welcome, fds, _, _ = socket.recv_fds(self._hand_over, WELCOME_BYTES + NODE_ID_BYTES, 1)
         if not fds:
             self._is_running = bool(welcome)
             return
@@ -333,34 +377,24 @@ class StorageProcess:
         if sock.family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            sock.sendall(welcome)
+            sock.sendall(welcome[:WELCOME_BYTES])
         except OSError:
             sock.close()
             return
-        self._connections[sock.fileno()] = _Connection(sock)
+        self._connections[sock.fileno()] = ClientLink(sock, welcome[WELCOME_BYTES:])
         self._poll.register(sock.fileno(), select.EPOLLIN)
 
-    def _read_control(self) -> None:
-        try:
-            message = decode_network_to_storage(self._control.recv_bytes())
-        except (EOFError, OSError):
+    def _read_network(self, event: int) -> None:
+        if not self._network.serve(event):
             self._is_running = False
-            return
-        match message:
-            case Serve(epochs=epochs):
-                self._store.serve(epochs)
-            case HoldingsWanted(token=token):
-                held = [Holding(*holding) for holding in self._store.holdings()]
-                self._send_control(HoldingsKnown(token, held))
-            case ReleaseWanted(token=token, partition_ids=partition_ids):
-                released = self._store.release(partition_ids)
-                self._send_control(ReleaseDone(token, released))
-
-    def _send_control(self, message: StorageReady | HoldingsKnown | ReleaseDone) -> None:
-        self._control.send_bytes(encode(message))
 
 
-def run_storage(control: Connection, hand_over: socket.socket, options: StorageOptions) -> None:
+def run_storage(
+    control: Connection,
+    hand_over: socket.socket,
+    options: StorageOptions,
+    replication: ReplicationOptions,
+) -> None:
     """Run a storage process until its pipe ends."""
     hand_over.setblocking(True)
-    StorageProcess(control, hand_over, options).run()
+    StorageProcess(control, hand_over, options, replication).run()

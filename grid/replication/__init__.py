@@ -1,5 +1,1 @@
-"""CORE: backups equal the primary. Empty in this first stage: there is one copy, no backup.
-
-Here will live the (epoch, sequence) stream, cumulative acks, resync and anti-entropy. Until
-then a partition dies with its node, and the partition table says so (`VACANT`).
-"""
+"""CORE: copies equal their primaries. No I/O; see ``replicator.py``."""

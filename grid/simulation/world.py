@@ -114,6 +114,10 @@ class World(ABC):
         del self._running[node.address]
         self._dead_machines.add(node.host)
 
+    def is_dead_machine(self, node: SimulatedNode) -> bool:
+        """Whether nothing at all answers there, not even a refusal."""
+        return node.host in self._dead_machines
+
     def end_connection(self, keeper: SimulatedNode, other: SimulatedNode) -> None:
         """EOF or RST on the connection that `keeper` keeps, if it can be told."""
         if self.network.handshake_s(keeper.host, other.host) is None:

@@ -42,6 +42,11 @@ class Expiries:
         at_s = self._dates.get(key)
         return at_s is not None and at_s <= now_s
 
+    def left_s(self, key: bytes, now_s: float) -> float | None:
+        """Return how long the entry has left, or None if it stays."""
+        at_s = self._dates.get(key)
+        return None if at_s is None else at_s - now_s
+
     def take_over(self, now_s: float, limit: int) -> list[bytes]:
         """Forget up to `limit` entries that have ended, and return their keys."""
         over: list[bytes] = []

@@ -140,7 +140,10 @@ class GetAll(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class PutAll(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """Write many entries: `Done`. Those of one partition get one version."""
+    """Write many entries: `Done`. Those of one partition get one version.
+
+    `operation` is the number of the first request with these entries; a repeated one keeps it.
+    """
 
     request: int
     map: str
@@ -150,10 +153,11 @@ class PutAll(msgspec.Struct, array_like=True, frozen=True, tag=8):
     keys: list[bytes]
     values: list[bytes]
     ttl_ms: int
+    operation: int = 0
 
 
 class RemoveAll(msgspec.Struct, array_like=True, frozen=True, tag=9):
-    """Remove many entries: `Done` with how many were there."""
+    """Remove many entries: `Done` with how many were there. `operation` as in `PutAll`."""
 
     request: int
     map: str
@@ -161,6 +165,7 @@ class RemoveAll(msgspec.Struct, array_like=True, frozen=True, tag=9):
     digest: int
     partitions: bytes
     keys: list[bytes]
+    operation: int = 0
 
 
 class TakeAny(msgspec.Struct, array_like=True, frozen=True, tag=10):
@@ -201,6 +206,39 @@ class Scan(msgspec.Struct, array_like=True, frozen=True, tag=13):
     with_values: bool
 
 
+class WithBackup(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """Write, and answer when a backup has it as well.
+
+    Refused as NO_BACKUP, with nothing changed, when no complete backup is named by the table.
+    """
+
+    write: Put | PutIf | Delete | Take | Increment | PutAll | RemoveAll
+
+    @property
+    def request(self) -> int:
+        """The number of the request."""
+        return self.write.request
+
+
+class Flush(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """Wait until the backups of these partitions have all that was written before: `Done`.
+
+    Refused as NO_BACKUP where there should be a backup and is none.
+    """
+
+    request: int
+    epochs: Epochs
+
+
+class Survived(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=16):
+    """Ask whether a write, named by its version, outlived every promotion: `Done`, count 1 or 0."""
+
+    request: int
+    partition: int
+    epoch: int
+    version: int
+
+
 class Found(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """The entry's record."""
 
@@ -222,10 +260,14 @@ class Missing(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class Done(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """Carried out; `count` entries were concerned."""
+    """Carried out; `count` entries were concerned.
+
+    `version` is that of the write (``record.py``) as a number, where it concerns one entry; else 0.
+    """
 
     request: int
     count: int
+    version: int = 0
 
 
 class Records(msgspec.Struct, array_like=True, frozen=True, tag=5):
@@ -269,6 +311,10 @@ class RefusalReason(IntEnum):
     SCAN_EXPIRED = 3
     TOO_LARGE = 4
     NOT_COUNTABLE = 5
+    NO_BACKUP = 6
+    """There is no complete backup to wait for."""
+    FORGOTTEN = 7
+    """So old a number that its result, if there was one, is no longer kept."""
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
@@ -293,6 +339,9 @@ Request = (
     | Size
     | Clear
     | Scan
+    | WithBackup
+    | Flush
+    | Survived
 )
 Reply = Found | FoundLarge | Missing | Done | Records | Taken | Page | Refused
 

@@ -1,18 +1,19 @@
 """The partitions that a storage process holds, and whether a request speaks of these epochs.
 
 Responsible for: serving and giving up partitions, refusing what is not held or of another epoch,
-and an index of a map's entries by partition for requests about many keys.
+having requests wait while a gate is shut, and an index of a map's entries by partition for requests
+about many keys.
 
-Not responsible for: the requests themselves (``store.py``), who should hold what (``partition/``).
+Not responsible for: the requests themselves (``store.py``), who should hold what (``partition/``),
+why a gate is shut (``replication/``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from grid.storage.messages import Epochs, RefusalReason, epochs_digest
-from grid.storage.partition import Partition, Table
-from grid.storage.record import pack_version
+from grid.storage.partition import SHUT, Partition, Table
 
 Entries = dict[bytes, bytes]
 
@@ -27,14 +28,34 @@ class RefusedError(Exception):
         self.partition = partition
 
 
+class MustWaitError(Exception):
+    """The request cannot be carried out now, but soon: nothing was changed, try again.
+
+    `entries`: how many more entries their copies' processes must allow first, by partition.
+    """
+
+    def __init__(self, entries: Mapping[int, int] | None = None) -> None:
+        """Keep what it waits for."""
+        super().__init__("wait until a gate opens")
+        self.entries = entries or {}
+
+
 class Partitions:
     """What is held now; nothing at first."""
 
     def __init__(self) -> None:
         """Hold nothing."""
         self.by_id: dict[int, Partition] = {}
-        self._sequence = 0
-        """The highest of the partitions given up: one may come back with the same epoch."""
+        """Those this process is primary of."""
+        self.copies: dict[int, Partition] = {}
+        """Those others are primary of."""
+        self.shut: set[int] = set()
+        """Those that take no writes now."""
+        self.room_for: Callable[[Set[int], bytes], Mapping[int, int] | None] | None = None
+        """Says what must be allowed before so many entries of these partitions are written."""
+        self._has_frozen = False
+        self._given_up: dict[int, tuple[int, int]] = {}
+        """Epoch and sequence of partitions given up: one may come back with the same epoch."""
         self._epochs: set[tuple[int, int]] = set()
         self._digest = epochs_digest(())
         self._entries_of: dict[str, dict[int, Entries]] = {}
@@ -49,11 +70,54 @@ class Partitions:
         only after `release` has said that it is empty.
         """
         for partition_id in set(self.by_id) - set(epochs):
-            self._give_up(partition_id)
+            self.give_up(partition_id)
         for partition_id, epoch in epochs.items():
-            held = self.by_id.setdefault(partition_id, Partition(epoch, self._sequence))
-            held.epoch = epoch
-        self._changed()
+            self.own(partition_id, epoch)
+        self.changed()
+
+    def own(self, partition_id: int, epoch: int) -> Partition:
+        """Be primary with this epoch, of what is held already, of a copy, or of nothing yet.
+
+        Call `changed` afterwards.
+        """
+        held = self.by_id.get(partition_id)
+        if held is not None:
+            held.set_epoch(epoch)
+            return held
+        held = self.copies.pop(partition_id, None)
+        if held is None:
+            last_epoch, sequence = self._given_up.get(partition_id, (epoch, 0))
+            held = Partition(epoch, sequence if epoch == last_epoch else 0, partition_id)
+            held.history.append((epoch, 0))
+        else:
+            held.begin_epoch(epoch)
+        self.by_id[partition_id] = held
+        return held
+
+    def lend(self, partition_id: int, epoch: int) -> None:
+        """Be a copy of what another process is primary of now; call `changed` afterwards."""
+        held = self.by_id.pop(partition_id)
+        held.outlets = ()
+        held.freeze()
+        held.epoch = epoch
+        self.copies[partition_id] = held
+
+    def set_writable(self, held: Partition, is_writable: bool) -> None:
+        """Open or shut the gate of a primary's writes."""
+        held.set_writable(is_writable)
+        if held.write_gate == SHUT:
+            self.shut.add(held.partition_id)
+        else:
+            self.shut.discard(held.partition_id)
+
+    def give_up(self, partition_id: int) -> Partition | None:
+        """Hold a partition no longer; call `changed` afterwards."""
+        held = self.by_id.pop(partition_id, None)
+        self.shut.discard(partition_id)
+        if held is not None:
+            held.freeze()  # An open scan, or a reply that waits, may still know it.
+            self._given_up[partition_id] = held.epoch, held.sequence
+        return held
 
     def release(self, partition_ids: Iterable[int]) -> list[int]:
         """Give up the empty ones among `partition_ids`; return those not held afterwards."""
@@ -61,37 +125,47 @@ class Partitions:
         for partition_id in partition_ids:
             held = self.by_id.get(partition_id)
             if held is None or not held.entry_count:
-                self._give_up(partition_id)
+                self.give_up(partition_id)
                 released.append(partition_id)
-        self._changed()
+        self.changed()
         return released
 
     def holdings(self) -> list[tuple[int, int, int]]:
         """Return (partition, epoch, entries) of everything held."""
         return [(p, held.epoch, held.entry_count) for p, held in self.by_id.items()]
 
-    def _give_up(self, partition_id: int) -> None:
-        held = self.by_id.pop(partition_id, None)
-        if held is not None:
-            self._sequence = max(self._sequence, held.sequence)
-
-    def _changed(self) -> None:
-        self._epochs = {(p, held.epoch) for p, held in self.by_id.items()}
-        self._digest = epochs_digest(self._epochs)
+    def changed(self) -> None:
+        """Bring up to date what follows from the partitions, their epochs and their gates."""
+        self._epochs = {(p, held.read_gate) for p, held in self.by_id.items()}
+        self._digest = epochs_digest((p, held.epoch) for p, held in self.by_id.items())
+        self._has_frozen = any(held.is_frozen for held in self.by_id.values())
+        self.shut = {p for p, held in self.by_id.items() if held.write_gate == SHUT}
         self._entries_of.clear()
 
     # -- checks ---------------------------------------------------------------------------
 
     def get(self, partition_id: int, epoch: int) -> Partition:
-        """Return a partition.
+        """Return a partition to read from.
 
-        Raises: RefusedError.
+        Raises: RefusedError; MustWaitError while it is being handed over.
         """
         held = self.by_id.get(partition_id)
         if held is None:
             raise RefusedError(RefusalReason.NOT_OWNER, partition_id)
-        if held.epoch != epoch:
-            raise RefusedError(RefusalReason.WRONG_EPOCH, partition_id)
+        if held.read_gate == epoch:
+            return held
+        if held.is_frozen and held.epoch == epoch:
+            raise MustWaitError
+        raise RefusedError(RefusalReason.WRONG_EPOCH, partition_id)
+
+    def get_to_write(self, partition_id: int, epoch: int) -> Partition:
+        """Return a partition to write to.
+
+        Raises: RefusedError; MustWaitError while its copies are too far behind.
+        """
+        held = self.get(partition_id, epoch)
+        if held.write_gate != epoch:
+            raise MustWaitError({partition_id: 1})
         return held
 
     def check(self, epochs: Epochs) -> None:
@@ -105,11 +179,13 @@ class Partitions:
     ) -> Set[int]:
         """Return the partitions of a request about many keys, each once.
 
-        Raises: RefusedError for what is not held, of other epochs, or not sound.
+        Raises: RefusedError for what is not held, of other epochs, or not sound; MustWaitError.
         """
         concerned = set(partitions)
         is_sound = len(partitions) == len(keys)
         if digest and not epochs:
+            if self._has_frozen:
+                raise MustWaitError
             if digest != self._digest:
                 raise RefusedError(RefusalReason.WRONG_EPOCH, partitions[0] if partitions else 0)
             if missing := concerned - self.by_id.keys():
@@ -120,6 +196,15 @@ class Partitions:
         if not is_sound:
             raise RefusedError(RefusalReason.TOO_LARGE, partitions[0] if partitions else 0)
         return concerned
+
+    def check_writes(self, concerned: Set[int], partitions: bytes) -> None:
+        """Raise MustWaitError unless so many entries may be written now."""
+        if not self.shut.isdisjoint(concerned):
+            raise MustWaitError(dict.fromkeys(self.shut & concerned, 1))
+        if self.room_for is not None:
+            missing = self.room_for(concerned, partitions)
+            if missing is not None:
+                raise MustWaitError(missing)
 
     # -- a map's entries ------------------------------------------------------------------
 
@@ -152,11 +237,6 @@ class Partitions:
         self._entries_of.pop(map_name, None)
         self.by_id[partition_id].tables.pop(map_name, None)
 
-    def next_versions(self, concerned: Set[int]) -> dict[int, bytes]:
+    def next_versions(self, concerned: Iterable[int]) -> dict[int, bytes]:
         """Return a version for one write in each of these partitions."""
-        versions = {}
-        for p in concerned:
-            held = self.by_id[p]
-            held.sequence += 1
-            versions[p] = pack_version(held.epoch, held.sequence)
-        return versions
+        return {p: self.by_id[p].next_version() for p in concerned}

@@ -1,29 +1,30 @@
 """What one storage process holds: partitions of maps, as plain dicts of bytes.
 
-Responsible for: answering each data-plane request, letting entries expire.
+Responsible for: answering each request about one entry, and passing on the others (``many.py``);
+the same result for the same request repeated (``results.py``); telling copies what has changed.
 
-Not responsible for: which partitions there are (``partitions.py``), sockets and frames
-(``process/storage.py``), the meaning of a value (opaque bytes).
+Not responsible for: which partitions there are (``partitions.py``), what becomes of changes
+(``replication/``), sockets and frames (``process/storage.py``), the meaning of a value (opaque
+bytes).
 
 Plain function calls, no effect objects: this is the hot path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from grid.storage.expiry import Expiries
+from grid.storage.changes import KEEPS_DATE, Change, Result
+from grid.storage.many import ManyEntries
 from grid.storage.messages import (
     LARGE_VALUE_BYTES,
-    REPLY_BYTES_MAX,
     Clear,
     Condition,
     Delete,
     Done,
-    Epochs,
+    Flush,
     Found,
-    FoundLarge,
     Get,
     GetAll,
     Increment,
@@ -31,7 +32,6 @@ from grid.storage.messages import (
     Put,
     PutAll,
     PutIf,
-    Records,
     RefusalReason,
     Refused,
     RemoveAll,
@@ -39,20 +39,21 @@ from grid.storage.messages import (
     Request,
     Scan,
     Size,
+    Survived,
     Take,
     TakeAny,
-    Taken,
+    WithBackup,
 )
 from grid.storage.options import StorageOptions
-from grid.storage.partition import Table
+from grid.storage.partition import Partition, Table
 from grid.storage.partitions import Partitions, RefusedError
-from grid.storage.record import VERSION_BYTES, added, version_of
+from grid.storage.record import SEQUENCE_BITS, VERSION_BYTES, added, version_of
+from grid.storage.replies import Held, found
+from grid.storage.results import KeptResult, kept
 from grid.storage.scans import Scans
 
-_NO_ENTRIES: dict[bytes, bytes] = {}
-
-EXPIRED_AT_ONCE_MAX = 5_000
-"""Entries removed in one go because their time is over; then requests are answered."""
+CHANGE_BYTES = 64
+"""What a change takes besides key and value, about."""
 
 
 class Store:
@@ -68,17 +69,18 @@ class Store:
         self._key_bytes_max = options.key_bytes_max
         self._value_bytes_max = options.value_bytes_max
         self._clock = clock
-        self._held = Partitions()
-        self._partitions = self._held.by_id
+        self.partitions = self._held = Partitions()
+        self._by_id = self._held.by_id
         self.serve = self._held.serve
         self.release = self._held.release
         self.holdings = self._held.holdings
-        self._scans = Scans(self._partitions, clock)
-        self._largest_bytes = 0
-        """No record is larger, or has been: most replies to batches need not be measured."""
-        self.has_expiries = False
-        """Whether some entry has, or had, a time to live."""
-        self._handlers: dict[type[Request], Callable[[Any], Reply]] = {
+        self._client = b""
+        self.protects = False
+        """Whether the table provides for backups at all."""
+        self._scans = Scans(self._by_id, clock)
+        self._many = many = ManyEntries(self._held, options, clock)
+        self.expire = many.expire
+        self._handlers: dict[type[Request], Callable[[Any], Reply | Held]] = {
             Get: self._get,
             Put: self._put,
             PutIf: self._put_if,
@@ -86,220 +88,154 @@ class Store:
             Take: self._take,
             Increment: self._increment,
             GetAll: self._get_all,
-            PutAll: self._put_all,
-            RemoveAll: self._remove_all,
-            TakeAny: self._take_any,
-            Size: self._size,
-            Clear: self._clear,
+            PutAll: lambda request: many.put_all(request, self._client),
+            RemoveAll: lambda request: many.remove_all(request, self._client),
+            TakeAny: many.take_any,
+            Size: many.size,
+            Clear: many.clear,
             Scan: self._scan,
+            WithBackup: self._with_backup,
+            Flush: self._flush,
+            Survived: self._survived,
         }
 
-    # -- control --------------------------------------------------------------------------
+    @property
+    def has_expiries(self) -> bool:
+        """Whether some entry has, or had, a time to live."""
+        return self._many.has_expiries
 
-    def expire(self) -> bool:
-        """Remove entries whose time is over; return whether there may be more of them."""
-        room, now_s = EXPIRED_AT_ONCE_MAX, self._clock()
-        for held in self._partitions.values():
-            for table in held.tables.values():
-                if table.expiries is None:
-                    continue
-                over = table.expiries.take_over(now_s, room)
-                for key in over:
-                    del table.records[key]
-                room -= len(over)
-                if room <= 0:
-                    return True
-        return False
+    def took_over(self, held: Partition) -> None:
+        """A copy has become a primary: take note of what it holds."""
+        many = self._many
+        for table in held.tables.values():
+            largest_bytes = max(map(len, table.records.values()), default=0)
+            many.largest_bytes = max(many.largest_bytes, largest_bytes)
+            many.has_expiries = many.has_expiries or table.expiries is not None
 
     # -- requests -------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Reply:
-        """Carry out one request."""
+    def handle(self, request: Request, client: bytes = b"") -> Reply | Held:
+        """Carry out one request of a client, or tell again what became of a repeated one.
+
+        Raises: MustWaitError when it cannot be carried out now; nothing was changed.
+        """
+        self._client = client
         try:
             return self._handlers[type(request)](request)
         except RefusedError as refusal:
             return Refused(request.request, refusal.reason, refusal.partition)
 
-    def _find(self, request: Get | Delete | Take | Increment | PutIf) -> tuple[Table, bytes | None]:
-        """Return the table and the record that is there now."""
-        table = self._held.get(request.partition, request.epoch).table(request.map)
-        return table, self._living(table, request.key)
-
-    def _living(self, table: Table, key: bytes) -> bytes | None:
-        """Return the record if its time is not over; remove it if it is."""
-        record = table.records.get(key)
-        if record is None or table.expiries is None:
-            return record
-        if not table.expiries.is_over(key, self._clock()):
-            return record
-        table.remove(key)
-        return None
-
-    def _get(self, request: Get) -> Reply:
-        held = self._partitions.get(request.partition)
-        if held is None or held.epoch != request.epoch:
+    def _get(self, request: Get) -> Reply | Held:
+        held = self._by_id.get(request.partition)
+        if held is None or held.read_gate != request.epoch:
             held = self._held.get(request.partition, request.epoch)  # Says why not.
         table = held.tables.get(request.map)
         if table is None:
-            return Missing(request.request)
+            return self._when_confirmed(held, request, Missing(request.request))
         record = table.records.get(request.key)
         if table.expiries is not None:
             record = self._living(table, request.key)
+        if held.unconfirmed:
+            return self._when_confirmed(held, request, found(request.request, record))
         if record is not None and len(record) <= LARGE_VALUE_BYTES:
             return Found(request.request, record)
-        return _found(request.request, record)
+        return found(request.request, record)
 
-    def _put(self, request: Put) -> Reply:
-        if len(request.key) > self._key_bytes_max or len(request.value) > self._value_bytes_max:
+    def _put(self, request: Put) -> Reply | Held:
+        number, key, value = request.request, request.key, request.value
+        if len(key) > self._key_bytes_max or len(value) > self._value_bytes_max:
             raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
-        held = self._held.get(request.partition, request.epoch)
+        held = self._by_id.get(request.partition)
+        if held is None or held.write_gate != request.epoch:
+            held = self._held.get_to_write(request.partition, request.epoch)  # Says why not.
+        client = self._client
+        results = held.results.clients.get(client) or held.results.of(client)
+        if number in results.results or number <= results.floor:
+            return self._repeated(held, request.partition, number)
         table = held.tables.get(request.map) or self._held.new_table(held, request.map)
-        record = table.records[request.key] = held.next_version() + request.value
-        if len(record) > self._largest_bytes:
-            self._largest_bytes = len(record)
+        held.sequence = sequence = held.sequence + 1
+        version = (held.epoch << SEQUENCE_BITS) + sequence
+        record = table.records[key] = version.to_bytes(VERSION_BYTES, "big") + value
+        if len(record) > self._many.largest_bytes:
+            self._many.largest_bytes = len(record)
         if table.expiries is not None:
-            table.expiries.forget(request.key)
-        return Done(request.request, 1)
+            table.expiries.forget(key)
+        done = Done(number, 1, version)
+        if client:
+            results.is_idle = False
+            results.add(number, done)
+        if held.unconfirmed:
+            held.unconfirmed.pop((request.map, key), None)
+        if held.outlets:
+            change = Change(
+                request.partition, held.epoch, sequence, request.map, key, value, 0,
+                client, number, Result.STORED,
+            )  # fmt: skip
+            size_bytes = len(key) + len(record) + CHANGE_BYTES
+            at_risk = 0 if self._many.is_with_backup else 1
+            for outlet in held.outlets:
+                outlet.append(change, size_bytes, at_risk)
+        return done
 
-    def _put_if(self, request: PutIf) -> Reply:
+    def _put_if(self, request: PutIf) -> Reply | Held:
         if len(request.key) > self._key_bytes_max or len(request.value) > self._value_bytes_max:
             raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
-        _, present = self._find(request)
+        held, again = self._to_write(request)
+        if again is not None:
+            return again
+        present = self._living(held.table(request.map), request.key)
         match request.condition:
             case Condition.ABSENT if present is not None:
-                return _found(request.request, present)
+                reply = self._keep(held, Found(request.request, present))
+                return self._when_confirmed(held, request, reply)
             case Condition.PRESENT if present is None:
-                return Done(request.request, 0)
+                return self._keep(held, Done(request.request, 0))
             case Condition.SAME if present is None or version_of(present) != request.version:
-                return Done(request.request, 0)
-        held = self._held.get(request.partition, request.epoch)
-        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
-        table.records[request.key] = held.next_version() + request.value
-        self._note_size(len(request.value))
-        self._set_expiry(table, [request.key], request.ttl_ms)
-        return Done(request.request, 1)
+                return self._keep(held, Done(request.request, 0))
+        record = self._store(held, request, request.value, request.ttl_ms, Result.STORED)
+        version = int.from_bytes(record[:VERSION_BYTES], "big")
+        return self._keep(held, Done(request.request, 1, version))
 
-    def _set_expiry(self, table: Table, keys: Iterable[bytes], ttl_ms: int) -> None:
-        if ttl_ms:
-            self.has_expiries = True
-            table.expiries = table.expiries or Expiries()
-            at_s = self._clock() + ttl_ms / 1000
-            for key in keys:
-                table.expiries.set(key, at_s)
-        elif table.expiries is not None:
-            for key in keys:
-                table.expiries.forget(key)
-
-    def _delete(self, request: Delete) -> Reply:
-        table, present = self._find(request)
+    def _delete(self, request: Delete) -> Reply | Held:
+        held, again = self._to_write(request)
+        if again is not None:
+            return again
+        present = self._living(held.table(request.map), request.key)
         if present is None or (request.version and version_of(present) != request.version):
-            return Done(request.request, 0)
-        table.remove(request.key)
-        return Done(request.request, 1)
+            return self._keep(held, Done(request.request, 0))
+        self._remove(held, request, Result.REMOVED)
+        version = (held.epoch << SEQUENCE_BITS) + held.sequence
+        return self._keep(held, Done(request.request, 1, version))
 
-    def _take(self, request: Take) -> Reply:
-        table, present = self._find(request)
-        if present is not None:
-            table.remove(request.key)
-        return _found(request.request, present)
+    def _take(self, request: Take) -> Reply | Held:
+        held, again = self._to_write(request)
+        if again is not None:
+            return again
+        present = self._living(held.table(request.map), request.key)
+        if present is None:
+            return self._keep(held, Missing(request.request))
+        self._remove(held, request, Result.TAKEN)
+        self._keep_result(held, request.request, kept(request.request, present))
+        return found(request.request, present)
 
-    def _increment(self, request: Increment) -> Reply:
+    def _increment(self, request: Increment) -> Reply | Held:
         if len(request.key) > self._key_bytes_max:
             raise RefusedError(RefusalReason.TOO_LARGE, request.partition)
-        _, present = self._find(request)
+        held, again = self._to_write(request)
+        if again is not None:
+            return again
+        present = self._living(held.table(request.map), request.key)
         value = added(present, request.amount)
         if value is None:
             raise RefusedError(RefusalReason.NOT_COUNTABLE, request.partition)
-        held = self._held.get(request.partition, request.epoch)
-        record = held.next_version() + value
-        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
-        table.records[request.key] = record  # Its date stays.
-        return Found(request.request, record)
+        ttl_ms = 0 if present is None else KEEPS_DATE
+        record = self._store(held, request, value, ttl_ms, Result.COUNTED)
+        return self._keep(held, Found(request.request, record))
 
-    # -- many entries ---------------------------------------------------------------------
-
-    def _get_all(self, request: GetAll) -> Reply:
-        partitions, keys = request.partitions, request.keys
-        concerned = self._held.check_batch(request.epochs, request.digest, partitions, keys)
-        entries = self._held.entries_of(request.map)
-        if not concerned <= entries.keys():
-            entries = {p: entries.get(p, _NO_ENTRIES) for p in concerned}
-        records = [entries[p].get(key) for p, key in zip(partitions, keys, strict=True)]
-        if self.has_expiries:
-            now_s = self._clock()
-            for index, (p, key) in enumerate(zip(partitions, keys, strict=True)):
-                expiries = self._partitions[p].table(request.map).expiries
-                if expiries is not None and expiries.is_over(key, now_s):
-                    records[index] = None
-        if len(records) * self._largest_bytes > REPLY_BYTES_MAX:
-            records = _cut(records)
-        return Records(request.request, records)
-
-    def _put_all(self, request: PutAll) -> Reply:
-        partitions, keys, values = request.partitions, request.keys, request.values
-        concerned = self._held.check_batch(request.epochs, request.digest, partitions, keys)
-        largest_bytes = max(map(len, values), default=0)
-        if (
-            len(values) != len(keys)
-            or max(map(len, keys), default=0) > self._key_bytes_max
-            or largest_bytes > self._value_bytes_max
-        ):
-            raise RefusedError(RefusalReason.TOO_LARGE, partitions[0] if keys else 0)
-        self._note_size(largest_bytes)
-        entries = self._held.entries_to_write(request.map, concerned)
-        versions = self._held.next_versions(concerned)
-        for p, key, value in zip(partitions, keys, values, strict=True):
-            entries[p][key] = versions[p] + value
-        if self.has_expiries or request.ttl_ms:
-            for p, key in zip(partitions, keys, strict=True):
-                table = self._partitions[p].table_to_write(request.map)
-                self._set_expiry(table, (key,), request.ttl_ms)
-        return Done(request.request, len(keys))
-
-    def _note_size(self, value_bytes: int) -> None:
-        if value_bytes + VERSION_BYTES > self._largest_bytes:
-            self._largest_bytes = value_bytes + VERSION_BYTES
-
-    def _tables(self, map_name: str, epochs: Epochs) -> Iterator[Table]:
-        """Return a map's tables in these partitions, where it has any."""
-        self._held.check(epochs)
-        for p in dict(epochs):
-            table = self._partitions[p].tables.get(map_name)
-            if table is not None:
-                yield table
-
-    def _remove_all(self, request: RemoveAll) -> Reply:
-        partitions, keys = request.partitions, request.keys
-        self._held.check_batch(request.epochs, request.digest, partitions, keys)
-        count = 0
-        for p, key in zip(partitions, keys, strict=True):
-            table = self._partitions[p].table(request.map)
-            if self._living(table, key) is not None:
-                table.remove(key)
-                count += 1
-        return Done(request.request, count)
-
-    def _take_any(self, request: TakeAny) -> Reply:
-        for table in self._tables(request.map, request.epochs):
-            while table.records:
-                key = next(reversed(table.records))  # From the end: no holes to skip next time.
-                record = self._living(table, key)
-                if record is not None:
-                    table.remove(key)
-                    return Taken(request.request, key, record)
-        return Missing(request.request)
-
-    def _size(self, request: Size) -> Reply:
-        tables = self._tables(request.map, request.epochs)
-        return Done(request.request, sum(len(table.records) for table in tables))
-
-    def _clear(self, request: Clear) -> Reply:
-        count = 0
-        for table in self._tables(request.map, request.epochs):
-            count += len(table.records)
-        for p, _ in request.epochs:
-            self._held.drop_table(p, request.map)
-        return Done(request.request, count)
+    def _get_all(self, request: GetAll) -> Reply | Held:
+        reply = self._many.get_all(request)
+        waits = self._many.unconfirmed_of(request)
+        return Held(reply, waits) if waits else reply
 
     def _scan(self, request: Scan) -> Reply:
         self._held.check(request.epochs)
@@ -308,20 +244,154 @@ class Store:
             raise RefusedError(RefusalReason.SCAN_EXPIRED, 0)
         return page
 
+    # -- what a write has in common with others -------------------------------------------
 
-def _found(request: int, record: bytes | None) -> Reply:
-    if record is None:
-        return Missing(request)
-    if len(record) > LARGE_VALUE_BYTES:
-        return FoundLarge(request, memoryview(record))
-    return Found(request, record)
+    def _to_write(
+        self, request: PutIf | Delete | Take | Increment
+    ) -> tuple[Partition, Reply | Held | None]:
+        """Return the partition, and the reply if the request was carried out already."""
+        held = self._held.get_to_write(request.partition, request.epoch)
+        results = held.results.of(self._client)
+        if request.request in results.results or request.request <= results.floor:
+            return held, self._repeated(held, request.partition, request.request)
+        return held, None
 
+    def _repeated(self, held: Partition, partition_id: int, number: int) -> Reply:
+        """Return the first result of a request that comes again."""
+        result = held.results.of(self._client).results.get(number)
+        if result is None:
+            raise RefusedError(RefusalReason.FORGOTTEN, partition_id)
+        return found(number, result.record) if isinstance(result, Found) else result
 
-def _cut(records: list[bytes | None]) -> list[bytes | None]:
-    """Return as many of the first records as one reply takes."""
-    room_bytes = REPLY_BYTES_MAX
-    for count, record in enumerate(records, 1):
-        room_bytes -= 0 if record is None else len(record)
-        if room_bytes <= 0:
-            return records[:count]
-    return records
+    def _keep(self, held: Partition, reply: Done | Found | Missing) -> Reply:
+        """Keep a result for a repeated request, and return the reply.
+
+        Also of one that has changed nothing: a try that was held up on its way may arrive after
+        its repetition, and must not be carried out then. Copies need not know these: what was
+        sent to another node does not arrive here.
+        """
+        if isinstance(reply, Found):
+            self._keep_result(held, reply.request, kept(reply.request, reply.record))
+            return found(reply.request, reply.record)
+        self._keep_result(held, reply.request, reply)
+        return reply
+
+    def _keep_result(self, held: Partition, number: int, result: KeptResult) -> None:
+        if self._client:
+            held.results.of(self._client).add(number, result)
+
+    def _store(
+        self,
+        held: Partition,
+        request: PutIf | Increment,
+        value: bytes | memoryview,
+        ttl_ms: int,
+        result: Result,
+    ) -> bytes:
+        """Store an entry; return its record."""
+        table = held.tables.get(request.map) or self._held.new_table(held, request.map)
+        record = held.next_version() + value
+        table.records[request.key] = record
+        self._many.note_size(len(value))
+        self._many.set_expiry(table, (request.key,), ttl_ms)
+        held.unconfirmed.pop((request.map, request.key), None)
+        if held.outlets:
+            self._tell(held, request, memoryview(record)[VERSION_BYTES:], ttl_ms, result)
+        return record
+
+    def _remove(self, held: Partition, request: Delete | Take, result: Result) -> None:
+        """Remove an entry that is there."""
+        held.tables[request.map].remove(request.key)
+        held.sequence += 1
+        held.unconfirmed.pop((request.map, request.key), None)
+        if held.outlets:
+            self._tell(held, request, None, 0, result)
+
+    def _tell(
+        self,
+        held: Partition,
+        request: PutIf | Increment | Delete | Take,
+        value: memoryview | None,
+        ttl_ms: int,
+        result: Result,
+    ) -> None:
+        """Tell the copies; the value is a view, so that a large one is not copied."""
+        change = Change(
+            request.partition,
+            held.epoch,
+            held.sequence,
+            request.map,
+            request.key,
+            value,  # type: ignore[arg-type]  # Encoded alike; decoded as bytes.
+            ttl_ms,
+            self._client,
+            request.request,
+            result,
+        )
+        size_bytes = len(request.key) + (0 if value is None else len(value)) + CHANGE_BYTES
+        at_risk = 0 if self._many.is_with_backup else 1
+        for outlet in held.outlets:
+            outlet.append(change, size_bytes, at_risk)
+
+    def _living(self, table: Table, key: bytes) -> bytes | None:
+        """Return the record if its time is not over."""
+        record = table.records.get(key)
+        if record is None or table.expiries is None:
+            return record
+        return None if table.expiries.is_over(key, self._clock()) else record
+
+    # -- copies ---------------------------------------------------------------------------
+
+    def _when_confirmed(self, held: Partition, request: Get | PutIf, reply: Reply) -> Reply | Held:
+        """Let a reader wait for a write whose writer waits for a backup."""
+        sequence = held.unconfirmed.get((request.map, request.key))
+        return reply if sequence is None else Held(reply, ((held, sequence),))
+
+    def _with_backup(self, request: WithBackup) -> Reply | Held:
+        write = request.write
+        if isinstance(write, PutAll | RemoveAll):
+            concerned = self._held.check_batch(
+                write.epochs, write.digest, write.partitions, write.keys
+            )
+            chosen = [self._by_id[p] for p in sorted(concerned)]
+            entries = [(p, key) for p, key in zip(write.partitions, write.keys, strict=True)]
+        else:
+            chosen = [self._held.get(write.partition, write.epoch)]
+            entries = [(write.partition, write.key)]
+        self._check_protected(chosen)
+        before = {held.partition_id: held.sequence for held in chosen}
+        self._many.is_with_backup = True
+        try:
+            reply = self._handlers[type(write)](write)
+        finally:
+            self._many.is_with_backup = False
+        for p, key in entries:
+            held = self._by_id[p]
+            if held.sequence != before[p] and held.confirmed < held.sequence:
+                held.unconfirmed.pop((write.map, key), None)  # The latest come last.
+                held.unconfirmed[write.map, key] = held.sequence
+        waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
+        return Held(reply.reply if isinstance(reply, Held) else reply, waits) if waits else reply
+
+    def _flush(self, request: Flush) -> Reply | Held:
+        self._held.check(request.epochs)
+        chosen = [self._by_id[p] for p, _ in request.epochs]
+        if self.protects:
+            self._check_protected(chosen)
+        done = Done(request.request, 0)
+        waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
+        return Held(done, waits) if self.protects and waits else done
+
+    @staticmethod
+    def _check_protected(chosen: list[Partition]) -> None:
+        for held in chosen:
+            if not held.is_protected:
+                raise RefusedError(RefusalReason.NO_BACKUP, held.partition_id)
+
+    def _survived(self, request: Survived) -> Reply:
+        held = self._held.get(request.partition, request.epoch)
+        epoch, sequence = request.version >> SEQUENCE_BITS, request.version % (1 << SEQUENCE_BITS)
+        survived = held.has_survived(epoch, sequence)
+        if survived is None:
+            raise RefusedError(RefusalReason.FORGOTTEN, request.partition)
+        return Done(request.request, int(survived))

@@ -117,10 +117,10 @@ class Family:
         self._pass_workers.close()
 
     def _fork_storage(self, index: int, control: Connection, hand_over: socket.socket) -> Child:
-        options = self._settings.storage
+        storage, replication = self._settings.storage, self._settings.replication
         return fork(
             f"storage-{index}",
-            lambda: run_storage(control, hand_over, options),
+            lambda: run_storage(control, hand_over, storage, replication),
             keep_fds=[control.fileno(), hand_over.fileno()],
             log_fd=self._log_fd,
         )

@@ -32,8 +32,9 @@ from grid.wire.family import Admitted, Listening, LogText, StartFailed, StatusSn
 START_DEADLINE_S = 30.0
 """How long starting may take: the first node to listen, then all of them to be admitted."""
 
-STOP_DEADLINE_S = 15.0
-"""How long the nodes may take to stop before their process groups are killed."""
+STOP_DEADLINE_S = 20.0
+"""How long the nodes may take to stop, besides leaving, before their process groups are killed. A
+supervisor gives its own processes somewhat less."""
 
 
 class _Node:
@@ -77,6 +78,7 @@ class Launcher:
         self._nodes: list[_Node] = []
         self._addresses: dict[str, tuple[str, int]] = {}
         self._stop_count = 0
+        self._must_hurry = False
         self._has_failed = False
         self._log_fd = os.open(os.devnull, os.O_WRONLY)
 
@@ -125,20 +127,31 @@ class Launcher:
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._on_ended(node))
 
     def _is_over(self) -> bool:
-        everyone_is_gone = all(node.child.exit_code is not None for node in self._nodes)
-        return self._stop_count > 0 or self._has_failed or everyone_is_gone
+        return self._stop_count > 0 or self._has_failed or self._are_gone()
 
     def _stop_all(self) -> None:
+        """Stop all nodes together.
+
+        What they hold moves to nodes elsewhere, if there are any; a second request ends them at
+        once, and so does what leaves nobody to move to: a failed start, the end of `stop_fd`.
+        """
+        if not self._must_hurry and not self._has_failed:
+            leave_s = max(settings.replication.leave_deadline_s for settings in self._settings)
+            self._tell_all(StopNode())
+            self._wait(lambda: self._stop_count > 1 or self._are_gone(), leave_s + STOP_DEADLINE_S)
+        self._tell_all(StopNode(is_urgent=True))
+        self._wait(lambda: self._stop_count > 2 or self._are_gone(), STOP_DEADLINE_S)
+
+    def _tell_all(self, message: StopNode) -> None:
         for node in self._nodes:
             if node.child.exit_code is None:
                 try:
-                    node.pipe.send_bytes(encode(StopNode()))
+                    node.pipe.send_bytes(encode(message))
                 except OSError:
                     continue  # It is ending by itself.
-        self._wait(
-            lambda: self._stop_count > 1 or all(n.child.exit_code is not None for n in self._nodes),
-            STOP_DEADLINE_S,
-        )
+
+    def _are_gone(self) -> bool:
+        return all(node.child.exit_code is not None for node in self._nodes)
 
     def _kill_all(self) -> None:
         """Kill the process groups of nodes that have not stopped."""
@@ -148,7 +161,7 @@ class Launcher:
                     os.killpg(node.child.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-        self._wait(lambda: all(n.child.exit_code is not None for n in self._nodes), 5.0)
+        self._wait(self._are_gone, 5.0)
 
     # -- events ---------------------------------------------------------------------------
 
@@ -164,15 +177,21 @@ class Launcher:
 
     def _on_signal(self) -> None:
         for number in self._signals.take():
+            if number is signal.SIGHUP and self._stop_count:
+                continue  # As in the supervisor: one closed terminal is one request.
             self._stop_count += 1
             if self._stop_count == 1:
-                self._observer.event("INFO", f"{number.name}: stopping {len(self._nodes)} nodes")
+                text = f"stopping {len(self._nodes)} nodes (a second one ends them at once)"
+                self._observer.event("INFO", f"{number.name}: {text}")
+            elif self._stop_count == 2:
+                self._observer.event("WARNING", f"{number.name}: ending all nodes at once")
 
     def _on_stop_fd(self) -> None:
         assert self._stop_fd is not None
         os.read(self._stop_fd, 4096)  # A word or the end of it, both mean stop.
         self._selector.unregister(self._stop_fd)
         self._stop_count += 1
+        self._must_hurry = True  # The cluster ends with the program that wanted it.
 
     def _on_ended(self, node: _Node) -> None:
         self._selector.unregister(node.child.pidfd)

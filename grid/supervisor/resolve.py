@@ -51,6 +51,7 @@ def resolve_nodes(
         membership=config.membership,
         discovery=config.discovery,
         storage=config.storage,
+        replication=config.replication,
         executor=config.executor,
         module_paths=tuple(module_paths),
     )

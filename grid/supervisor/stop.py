@@ -1,20 +1,47 @@
-"""``grid down``: stop this machine's nodes of one cluster, and wait until they are gone."""
+"""``grid down``: stop this machine's nodes of one cluster, and wait until they are gone.
+
+A node moves what it holds to other nodes before it goes; meanwhile it is asked how much is left.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
 from grid.config import Config
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
-from grid.transport.blocking import BlockingConnection, connect
+from grid.transport.blocking import BlockingConnection, NothingYetError, connect
 from grid.transport.unix import local_node_ports
 from grid.wire.catalog import decode_client_reply, encode
-from grid.wire.control import ShutdownWanted, View, ViewWanted
+from grid.wire.control import ShutdownWanted, Status, StatusWanted, View, ViewWanted
 from grid.wire.handshake import Purpose
 
 STOP_DEADLINE_S = 20.0
+"""How long a node may take to stop, besides leaving."""
+
+LOOK_INTERVAL_S = 0.5
+"""How often a node that has not gone is asked how far it is."""
 
 
-def stop_local_nodes(config: Config) -> int:
+class _Member(msgspec.Struct):
+    """What is read of a member in a status document."""
+
+    id: str
+    state: str
+    primaries: int
+    backups: int
+
+
+class _Document(msgspec.Struct):
+    members: list[_Member]
+
+
+def stop_local_nodes(config: Config, on_progress: Callable[[str], None] = lambda text: None) -> int:
     """Stop this user's nodes of the configured cluster on this machine; return how many.
+
+    `on_progress` is told now and then what is waited for.
 
     Raises: GridError when one does not stop within the deadline.
     """
@@ -23,9 +50,25 @@ def stop_local_nodes(config: Config) -> int:
     for connection in nodes:
         connection.send_frame(encode(ShutdownWanted(1)))
         connection.receive_frame()
+    limit_s = config.replication.leave_deadline_s + STOP_DEADLINE_S
+    deadline_s = time.monotonic() + limit_s
+    waiting = [connection.node_id.hex() for connection in nodes]
     for connection in nodes:
-        _wait_until_gone(connection)
+        if not _has_gone(connection, deadline_s, lambda d: on_progress(left_text(d, waiting))):
+            raise GridError(f"a node has not stopped within {limit_s:g} s")
+        waiting.remove(connection.node_id.hex())
     return len(nodes)
+
+
+def left_text(document: bytes, node_ids: Sequence[str]) -> str:
+    """Return what is still to be done before the nodes (boot ids in hex) can go."""
+    members = msgspec.json.decode(document, type=_Document).members
+    leaving = [m for m in members if m.id in node_ids and m.state in ("alive", "suspect")]
+    copies = sum(member.primaries + member.backups for member in leaving)
+    nodes = f"{len(leaving)} node{'' if len(leaving) == 1 else 's'}"
+    if not copies:
+        return f"waiting for {nodes} to end"
+    return f"waiting for {nodes}: {copies} copies of partitions to move to other nodes"
 
 
 def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
@@ -42,14 +85,25 @@ def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
     return None
 
 
-def _wait_until_gone(connection: BlockingConnection) -> None:
-    """The node closes the connection when it has left; its last process ends just after."""
+def _has_gone(
+    connection: BlockingConnection, deadline_s: float, on_status: Callable[[bytes], None]
+) -> bool:
+    """Wait until the node closes the connection: it has left, its last process ends just after.
+
+    Returns: False when it has not by the deadline.
+    """
     try:
-        connection.set_timeout(STOP_DEADLINE_S)
-        connection.receive_frame()
-    except TimeoutError as error:
-        raise GridError(f"a node has not stopped within {STOP_DEADLINE_S:g} s") from error
+        connection.set_timeout(LOOK_INTERVAL_S)
+        while time.monotonic() < deadline_s:
+            try:
+                reply = decode_client_reply(connection.receive_frame())
+            except NothingYetError:
+                connection.send_frame(encode(StatusWanted(2)))
+                continue
+            if isinstance(reply, Status):
+                on_status(reply.document)
     except OSError:
-        return
+        return True
     finally:
         connection.close()
+    return False

@@ -6,6 +6,11 @@ gone with it, so it comes back as a new, empty node), and stopping cleanly.
 
 Not responsible for: showing anything (``observer.py``), pipes and forks (``family.py``).
 
+Stopping. Asked once (signal, ``grid down``, launcher), the network process first moves the node's
+entries to other nodes, which takes as long as it takes, up to ``replication.leave_deadline_s``; it
+is believed to work on it while it says something. Asked twice, the node ends at once, and the
+backups of its entries take over. A closed terminal is one request, however often it is signalled.
+
 Runs in: supervisor; single thread, never starts another, so that forking stays safe.
 """
 
@@ -27,8 +32,9 @@ from grid.supervisor.restart_policy import PAUSES_S, RestartPolicy
 from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child
 from grid.supervisor.strays import adopt_strays, kill_strays, reap_strays
-from grid.wire.catalog import decode_network_to_supervisor
+from grid.wire.catalog import decode_network_to_supervisor, decode_supervisor_to_network
 from grid.wire.family import (
+    LeaveProgress,
     Listening,
     NodeStopped,
     RestartWanted,
@@ -38,8 +44,14 @@ from grid.wire.family import (
 )
 
 SAMPLE_INTERVAL_S = 1.0
+SILENCE_MAX_S = 10.0
+"""A leaving network process reports every second; after this time it is given up."""
+
 FAREWELL_DEADLINE_S = 5.0
-"""How long the network process may take to leave the cluster."""
+"""How much longer than its deadline for leaving it may take, to say goodbye."""
+
+URGENT_DEADLINE_S = 2.0
+"""How long it may take for a goodbye without moving anything."""
 
 FOLLOWER_PATIENCE_S = 1.0
 """A storage process that has ended by itself follows the network process; if that one has not
@@ -74,7 +86,10 @@ class Supervisor:
         self._start_failed = False
         self._failure: str | None = None
         self._must_rejoin = False
+        self._is_leaving = False
         self._network_has_stopped = False
+        self._network_spoke_s = 0.0
+        self._progress: LeaveProgress | None = None
         self._workers_due_s: list[float] = []
         self._follower_end: tuple[float, Child] | None = None
 
@@ -146,15 +161,36 @@ class Supervisor:
         return self._failure is not None or self._stop_count > 0
 
     def _say_goodbye(self) -> None:
-        """Leave the cluster; a second signal cuts it short."""
+        """Leave the cluster; a second request cuts it short."""
         family = self._the_family
-        family.tell_network(StopNode())
+        self._is_leaving = True
+        if self._stop_count == 1:
+            family.tell_network(StopNode())
+            self._wait_while_leaving()
         for worker in family.workers:
             worker.send_signal(signal.SIGTERM)
-        self._wait(
-            time.monotonic() + FAREWELL_DEADLINE_S,
-            lambda: self._network_has_stopped or self._failure is not None or self._stop_count > 1,
-        )
+        if not self._has_left():
+            family.tell_network(StopNode(is_urgent=True))
+            self._wait(time.monotonic() + URGENT_DEADLINE_S, self._has_left)
+        self._is_leaving = False
+
+    def _wait_while_leaving(self) -> None:
+        """Wait until the node has left, or has to end without: too late, too silent, or asked."""
+
+        def is_over() -> bool:
+            return self._has_left() or self._stop_count > 1
+
+        now_s = self._network_spoke_s = time.monotonic()
+        deadline_s = now_s + self._settings.replication.leave_deadline_s + FAREWELL_DEADLINE_S
+        while not is_over():
+            due_s = min(deadline_s, self._network_spoke_s + SILENCE_MAX_S)
+            if time.monotonic() >= due_s:
+                self._observer.event("WARNING", "the node could not leave in order: ending it")
+                return
+            self._wait(due_s, is_over)
+
+    def _has_left(self) -> bool:
+        return self._network_has_stopped or self._failure is not None
 
     def _end_family(self) -> None:
         """Close the pipes, wait for the children, kill who does not go."""
@@ -195,6 +231,10 @@ class Supervisor:
         child.reap()
         family = self._the_family
         if self._is_over():
+            # A worker is no loss now, and storage processes end when the network process is done.
+            is_loss = child is family.network or (child in family.storages and child.exit_code)
+            if self._is_leaving and is_loss and not self._has_left():
+                self._fail(child)
             return
         self._on_log()  # What it said last explains its end.
         if child in family.workers:
@@ -225,17 +265,23 @@ class Supervisor:
 
     def _on_signal(self) -> None:
         for number in self._signals.take():
+            if number is signal.SIGHUP and self._stop_count:
+                continue  # Shell and kernel may both tell that the terminal is closed.
             self._stop_count += 1
             if self._stop_count == 1:
-                self._observer.event("INFO", f"{number.name}: leaving the cluster")
+                text = f"{number.name}: leaving the cluster (a second one ends the node at once)"
+                self._observer.event("INFO", text)
+            elif self._stop_count == 2:
+                self._observer.event("WARNING", f"{number.name}: ending at once")
 
     def _on_launcher(self) -> None:
         assert self._launcher is not None
         try:
-            self._launcher.recv_bytes()
+            message = decode_supervisor_to_network(self._launcher.recv_bytes())
         except (EOFError, OSError):
             self._selector.unregister(self._launcher)
-        self._stop_count += 1
+            message = StopNode()
+        self._stop_count += 2 if message == StopNode(is_urgent=True) else 1
 
     def _on_log(self) -> None:
         for level, text in self._log.read():
@@ -251,12 +297,18 @@ class Supervisor:
         except ProtocolError as error:
             self._failure = str(error)
             return
+        self._network_spoke_s = time.monotonic()
         match message:
             case NodeStopped():
                 self._network_has_stopped = True
+            case LeaveProgress(moved=moved, total=total):
+                if moved and message != self._progress:
+                    self._observer.event("INFO", f"leaving: {moved} of {total} partitions moved")
+                self._progress = message
             case StopWanted():
-                self._stop_count += 1
-                self._observer.event("INFO", "asked to stop (grid down): leaving the cluster")
+                if not self._stop_count:  # Only signals are impatient.
+                    self._stop_count = 1
+                    self._observer.event("INFO", "asked to stop (grid down): leaving the cluster")
             case RestartWanted(reason=reason):
                 self._failure = reason
                 self._must_rejoin = True

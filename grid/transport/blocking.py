@@ -196,6 +196,7 @@ def connect(
     purpose: Purpose,
     *,
     index: int = 0,
+    client_id: bytes | None = None,
     timeout_s: float,
 ) -> BlockingConnection:
     """Connect to a node and prove the secret to each other.
@@ -205,6 +206,7 @@ def connect(
         keys: the cluster's keys; None only for a unix socket.
         purpose: what the connection is for.
         index: the storage process wanted.
+        client_id: by what a storage process knows the client again; None: an id of its own.
         timeout_s: for the whole of it.
 
     Raises: ConnectError when nobody answers there; AuthenticationError; ProtocolError.
@@ -221,7 +223,8 @@ def connect(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         elif not is_trusted(sock):
             raise AuthenticationError(f"the node on {where} runs as another user")
-        node_id = _shake_hands(sock, keys, Hello.create(purpose, index), where, deadline_s)
+        hello = Hello.create(purpose, index, client_id)
+        node_id = _shake_hands(sock, keys, hello, where, deadline_s)
     except OSError as error:
         sock.close()
         reason = "it does not answer" if isinstance(error, BlockingIOError) else error.strerror

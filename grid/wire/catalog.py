@@ -6,7 +6,8 @@ receive. Layouts stand beside the cores that own them.
 | conversation          | messages                                                    |
 |-----------------------|-------------------------------------------------------------|
 | member - member, UDP  | ``membership/messages.py``                                  |
-| node - node, TCP      | ``partition/messages.py``                                   |
+| node - node, TCP      | ``partition/messages.py``, `ForStorage` of ``replication/`` |
+| storage - storage, within that | ``replication/messages.py``                        |
 | the same, one exchange | `PushPull` of ``membership/messages.py``                    |
 | client - network      | ``wire/control.py`` and tasks of ``executor/messages.py``   |
 | client - storage      | ``storage/messages.py``                                     |
@@ -24,7 +25,8 @@ from grid.errors import ProtocolError
 from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
-from grid.storage.messages import PutIf, StorageReply, StorageRequest
+from grid.replication.messages import ForStorage
+from grid.storage.messages import PutIf, StorageReply, StorageRequest, WithBackup
 from grid.wire.control import ControlReply, ControlRequest
 from grid.wire.family import (
     NetworkToStorage,
@@ -42,13 +44,14 @@ encode = _encoder.encode
 
 
 def encode_in_pieces(message: object, payload: bytes) -> tuple[bytes, bytes]:
-    """Encode a `PutIf` whose value continues with `payload`, which is not copied.
+    """Encode a `PutIf`, with a backup or not, whose value continues with `payload`, not copied.
 
     Returns: what to send one after the other. The value is the last field; msgpack puts a length
     in front of it, which is replaced by that of the whole.
     """
-    assert isinstance(message, PutIf), "no other message has a large value"
-    start = bytes(message.value)
+    write = message.write if isinstance(message, WithBackup) else message
+    assert isinstance(write, PutIf), "no other message has a large value"
+    start = bytes(write.value)
     head = encode(message)[: -len(start) - 2]  # bin 8: its code and one byte of length.
     return head + b"\xc6" + (len(start) + len(payload)).to_bytes(4, "big") + start, payload
 
@@ -82,7 +85,7 @@ class Decoder(Generic[T]):
 
 decode_membership: Decoder[MembershipMessage] = Decoder(MembershipMessage, "membership")
 decode_exchange: Decoder[PushPull] = Decoder(PushPull, "exchange")
-decode_peer: Decoder[PartitionMessage] = Decoder(PartitionMessage, "peer")
+decode_peer: Decoder[PartitionMessage | ForStorage] = Decoder(PartitionMessage | ForStorage, "peer")
 decode_client_request: Decoder[ControlRequest | TaskRequest] = Decoder(
     ControlRequest | TaskRequest, "client"
 )

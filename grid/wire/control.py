@@ -44,6 +44,30 @@ class LossAccepted(msgspec.Struct, array_like=True, frozen=True, tag=4):
     request: int
 
 
+class EventsWanted(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """What has happened, as this node saw it, after its event number `after`: `Events`."""
+
+    request: int
+    after: int = 0
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True):
+    """Something that has happened to the cluster, as one node saw it.
+
+    `number` counts the events of that node from 1 on; `time_s` is its wall clock (Unix seconds);
+    `node` is its name. `kind` is one of "joined", "left", "dead" (a member), "promoted" (backups
+    on that node took over), "lost", "accepted", "balanced", "protected" (partitions). `fields`
+    has the figures of `text` (``process/events.py`` says which).
+    """
+
+    number: int
+    time_s: float
+    node: str
+    kind: str
+    text: str
+    fields: dict[str, int | str]
+
+
 class View(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """The cluster as this node knows it; `table` is None until it has joined one."""
 
@@ -67,5 +91,12 @@ class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=3):
     request: int
 
 
-ControlRequest = ViewWanted | StatusWanted | ShutdownWanted | LossAccepted
-ControlReply = View | Status | Accepted
+class Events(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """The events asked for that are still known, oldest first."""
+
+    request: int
+    events: list[Event]
+
+
+ControlRequest = ViewWanted | StatusWanted | ShutdownWanted | LossAccepted | EventsWanted
+ControlReply = View | Status | Accepted | Events

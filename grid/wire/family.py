@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from grid.partition.messages import Holding
+from grid.replication.messages import Assignment
 
 
 class LoadSample(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -18,7 +19,13 @@ class LoadSample(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
 
 class StopNode(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """Supervisor to network: leave the cluster and end; answered by `NodeStopped`."""
+    """Supervisor to network: leave the cluster and end; answered by `NodeStopped`.
+
+    The node first moves its entries to others and tells `LeaveProgress`; a second one,
+    `is_urgent`, has it end at once. The launcher tells its supervisors the same.
+    """
+
+    is_urgent: bool = False
 
 
 class Listening(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -59,6 +66,13 @@ class NodeStopped(msgspec.Struct, array_like=True, frozen=True, tag=9):
     """Network to supervisor: the farewell is sent, the sockets are closed."""
 
 
+class LeaveProgress(msgspec.Struct, array_like=True, frozen=True, tag=23):
+    """Network to supervisor, once a second while the node leaves: copies it holds no more."""
+
+    moved: int
+    total: int
+
+
 class LogText(msgspec.Struct, array_like=True, frozen=True, tag=16):
     """Supervisor to launcher: something a person should read; `level` by its name."""
 
@@ -71,9 +85,14 @@ class StorageReady(msgspec.Struct, array_like=True, frozen=True, tag=10):
 
 
 class Serve(msgspec.Struct, array_like=True, frozen=True, tag=11):
-    """Network to storage: serve exactly these (partition, epoch) pairs."""
+    """Network to storage: hold exactly this. `living` are the nodes of the table.
 
-    epochs: dict[int, int]
+    `protects`: there should be a backup of everything.
+    """
+
+    assignments: list[Assignment]
+    living: list[bytes]
+    protects: bool
 
 
 class HoldingsWanted(msgspec.Struct, array_like=True, frozen=True, tag=12):
@@ -82,31 +101,81 @@ class HoldingsWanted(msgspec.Struct, array_like=True, frozen=True, tag=12):
     token: int
 
 
+class Accounting(msgspec.Struct, array_like=True, frozen=True):
+    """What could be lost now: acknowledged writes that no backup may have, and entries without
+    a backup where there should be one."""
+
+    at_risk: int
+    unprotected: int
+
+
 class HoldingsKnown(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """Storage to network: this."""
 
     token: int
     held: list[Holding]
+    accounting: Accounting
 
 
 class ReleaseWanted(msgspec.Struct, array_like=True, frozen=True, tag=14):
-    """Network to storage: give these up where they are empty."""
+    """Network to storage: see `partition.messages.Release`."""
 
     token: int
     partition_ids: list[int]
+    handovers: list[int]
 
 
 class ReleaseDone(msgspec.Struct, array_like=True, frozen=True, tag=15):
-    """Storage to network: these are not held any more."""
+    """Storage to network: see `partition.messages.Released`."""
 
     token: int
     partition_ids: list[int]
+
+
+class ToPeer(msgspec.Struct, array_like=True, frozen=True, tag=17):
+    """Storage to network: carry this to a storage process of another node."""
+
+    node_id: bytes
+    index: int
+    body: bytes
+
+
+class FromPeer(msgspec.Struct, array_like=True, frozen=True, tag=18):
+    """Network to storage: a storage process of another node says this."""
+
+    node_id: bytes
+    index: int
+    body: bytes
+
+
+class CopiesChanged(msgspec.Struct, array_like=True, frozen=True, tag=19):
+    """Storage to network: a copy became complete, or is none any more."""
+
+
+class PromotionKnown(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """Storage to network: this process is primary now of what `source` was primary of.
+
+    `lost_at_most` of the writes that `source` had acknowledged are not here.
+    """
+
+    source: bytes
+    partitions: int
+    lost_at_most: int
 
 
 SupervisorToNetwork = LoadSample | StopNode
 NetworkToSupervisor = (
-    Listening | Admitted | StatusSnapshot | StartFailed | StopWanted | RestartWanted | NodeStopped
+    Listening
+    | Admitted
+    | StatusSnapshot
+    | StartFailed
+    | StopWanted
+    | RestartWanted
+    | LeaveProgress
+    | NodeStopped
 )
 SupervisorToLauncher = Listening | Admitted | StatusSnapshot | StartFailed | LogText
-NetworkToStorage = Serve | HoldingsWanted | ReleaseWanted
-StorageToNetwork = StorageReady | HoldingsKnown | ReleaseDone
+NetworkToStorage = Serve | HoldingsWanted | ReleaseWanted | FromPeer
+StorageToNetwork = (
+    StorageReady | HoldingsKnown | ReleaseDone | ToPeer | CopiesChanged | PromotionKnown
+)

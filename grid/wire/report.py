@@ -10,7 +10,9 @@ from grid.types import NO_TABLE, TableStamp
 class NodeReport(msgspec.Struct, array_like=True, frozen=True):
     """Load and table stamp of one node; about 60 bytes.
 
-    `cpu_percent` is of the whole machine (0 .. 100), `entries` counts primaries.
+    `cpu_percent` is of the whole machine (0 .. 100), `entries` counts primaries. `at_risk` are
+    acknowledged writes that the backup does not have yet, `unprotected` entries without a complete
+    backup, `lost_at_most` the writes that promotions on this node may have cost since its start.
     """
 
     stamp: TableStamp = NO_TABLE
@@ -20,6 +22,9 @@ class NodeReport(msgspec.Struct, array_like=True, frozen=True):
     tasks_queued: int = 0
     tasks_running: int = 0
     tasks_done: int = 0
+    at_risk: int = 0
+    unprotected: int = 0
+    lost_at_most: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

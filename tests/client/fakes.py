@@ -5,19 +5,27 @@ Requests and replies pass through the real encoding. Time is a number that pause
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import inspect
 from collections import deque
 from collections.abc import Callable, Generator
 from enum import Enum
+from itertools import count
 from random import Random
 from typing import Any, TypeVar
 
+from grid.client.async_map import AsyncMap
 from grid.client.core import Core, MakeRequest
 from grid.client.map import Map
 from grid.client.routing import Place
 from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
+from grid.errors import GridError
 from grid.partition.table import make_table
-from grid.storage.messages import PutIf, RefusalReason, Refused, Reply, Request, Requests
+from grid.storage.messages import RefusalReason, Refused, Reply, Request, Requests
 from grid.storage.options import StorageOptions
+from grid.storage.partition import Partition
+from grid.storage.replies import Held
 from grid.storage.store import Store
 from grid.types import PARTITION_COUNT, NodeId, TableStamp
 from grid.wire.catalog import (
@@ -40,7 +48,9 @@ class Fault(Enum):
     NOT_CONNECTED = "nobody takes the connection"
     LOST_BEFORE = "the connection breaks before the request is carried out"
     LOST_AFTER = "the connection breaks after the request was carried out"
+    DELAYED = "the connection breaks, and the request is carried out later"
     LATE = "the node is silent until the deadline"
+    LATE_AFTER = "the same, but the request was carried out"
     REFUSED = "the node does not have the table yet"
 
 
@@ -49,9 +59,18 @@ def node_id(number: int) -> NodeId:
 
 
 class FakeCluster:
-    """Nodes of some storage processes each; partition ``p`` begins at node ``p // 2 % nodes``."""
+    """Nodes of some storage processes each; partition ``p`` begins at node ``p // 2 % nodes``.
 
-    def __init__(self, nodes: int = 2, storage_processes: int = 2) -> None:
+    Backups are no more than a word: where a partition is said to have one, it has everything that
+    somebody waits for at once.
+    """
+
+    def __init__(
+        self, nodes: int = 2, storage_processes: int = 2, *, backup_count: int = 1
+    ) -> None:
+        self.backup_count = backup_count
+        self.unprotected: set[int] = set()
+        """Partitions whose backup is not complete."""
         self.now_s = 1000.0
         self.storage_processes = storage_processes
         self.owners: list[int | None] = [p // 2 % nodes for p in range(PARTITION_COUNT)]
@@ -75,14 +94,33 @@ class FakeCluster:
 
     def _serve(self, place: Place) -> None:
         held = {p: self.epochs[p] for p in range(PARTITION_COUNT) if self._place(p) == place}
-        self.stores[place].serve(held)
+        store = self.stores[place]
+        store.serve(held)
+        store.protects = bool(self.backup_count)
+        for partition_id, partition in store.partitions.by_id.items():
+            is_protected = store.protects and partition_id not in self.unprotected
+            partition.is_protected = is_protected
+            if not is_protected:
+                partition.confirmed = partition.sequence
+
+    def expose(self, *partitions: int) -> None:
+        """The backups of partitions are gone."""
+        self.unprotected |= set(partitions)
+        for place in self.stores:
+            self._serve(place)
+
+    def protect(self, *partitions: int) -> None:
+        """The backups of partitions are complete again."""
+        self.unprotected -= set(partitions)
+        for place in self.stores:
+            self._serve(place)
 
     def view(self) -> View:
         """Return the table as a network process tells it."""
         ids = [node_id(number) for number in range(self.nodes)]
         owners = [None if owner is None else ids[owner] for owner in self.owners]
         stamp = TableStamp(1, COORDINATOR, self.version)
-        table = make_table(stamp, ids, owners, self.epochs)
+        table = make_table(stamp, ids, owners, self.epochs, backup_count=self.backup_count)
         views = [
             NodeView(id_, f"n{number}", "127.0.0.1", 7000 + number, self.storage_processes, 1, 0, 0)
             for number, id_ in enumerate(ids)
@@ -98,9 +136,27 @@ class FakeCluster:
         new = self._place(partition)
         assert old is not None
         assert new is not None
-        self.stores[new]._partitions[partition] = self.stores[old]._partitions[partition]
+        held = self.stores[old].partitions.by_id
+        self.stores[new].partitions.by_id[partition] = held.pop(partition)
         for place in {old, new}:
             self._serve(place)
+
+    def copied(self, partition: int) -> Partition:
+        """Return a backup of a partition as it is now."""
+        place = self._place(partition)
+        assert place is not None
+        return copy.deepcopy(self.stores[place].partitions.by_id[partition])
+
+    def promote(self, backup: Partition, node: int) -> None:
+        """The primary has died, and this backup at `node` takes its place."""
+        partition = backup.partition_id
+        self.lose(partition)
+        self.owners[partition] = node
+        self.epochs[partition] += 1
+        place = self._place(partition)
+        assert place is not None
+        self.stores[place].partitions.copies[partition] = backup
+        self._serve(place)
 
     def lose(self, partition: int) -> None:
         """A partition's node has died with it."""
@@ -120,21 +176,27 @@ class FakeCluster:
         for place in self.stores:
             self._serve(place)
 
-    def handle(self, place: Place, ask: Ask) -> Reply:
+    def handle(self, place: Place, ask: Ask, client: bytes) -> Reply:
         """Have a storage process answer what has travelled as bytes."""
         if ask.payload is None:
             body = encode(ask.request)
         else:
-            assert isinstance(ask.request, PutIf)
             body = b"".join(encode_in_pieces(ask.request, ask.payload))
         request = decode_storage_request.raw(body)
         assert not isinstance(request, Requests)
-        reply = decode_storage_reply.raw(encode(self.stores[place].handle(request)))
+        answer = self.stores[place].handle(request, client)
+        if isinstance(answer, Held):
+            for partition, sequence in answer.waits:
+                partition.confirm(sequence)
+            answer = answer.reply
+        reply = decode_storage_reply.raw(encode(answer))
         assert reply.request == request.request  # type: ignore[union-attr]
         return reply  # type: ignore[return-value]
 
 
 Meddle = Callable[[Ask], Fault | None]
+
+_clients = count(1)
 
 
 class FakeShell:
@@ -146,16 +208,30 @@ class FakeShell:
         self.cluster = cluster
         self.meddle = meddle
         self.core = Core(cluster.view(), DEADLINE_S, cluster.clock, Random(seed))
+        self.client_id = next(_clients).to_bytes(16, "big")
         self.requests: list[Request] = []
+        self.delayed: list[Ask] = []
         self.pauses: list[float] = []
         self.fetch_failure: str | None = None
         self.fetches = 0
 
+    @classmethod
+    def sharing(cls, other: FakeShell) -> FakeShell:
+        """Return one of the same client, as another of its threads, without faults."""
+        shell = cls(other.cluster)
+        shell.core, shell.client_id = other.core, other.client_id
+        return shell
+
     def run(self, operation: Operation[T]) -> T:
-        result: object = None
         try:
+            step = operation.send(None)
             while True:
-                result = self.answer(operation.send(result))
+                try:
+                    result = self.answer(step)
+                except GridError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(result)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -194,18 +270,60 @@ class FakeShell:
         self.requests.append(ask.request)
         fault = self.meddle(ask)
         if fault is None:
-            return self.cluster.handle(ask.target.place, ask)
+            return self.cluster.handle(ask.target.place, ask, self.client_id)
         if fault is Fault.REFUSED:
             return Refused(ask.request.request, RefusalReason.WRONG_EPOCH, 0)
-        if fault is Fault.LOST_AFTER:
-            self.cluster.handle(ask.target.place, ask)
-        if fault is Fault.LATE:
+        if fault in (Fault.LOST_AFTER, Fault.LATE_AFTER):
+            self.cluster.handle(ask.target.place, ask, self.client_id)
+        if fault is Fault.DELAYED:
+            self.delayed.append(ask)
+        is_late = fault in (Fault.LATE, Fault.LATE_AFTER)
+        if is_late:
             self.cluster.now_s = max(self.cluster.now_s, ask.deadline_s)
-        is_sent = fault is not Fault.NOT_CONNECTED
-        return Lost(fault.value, is_sent=is_sent, is_late=fault is Fault.LATE)
+        return Lost(fault.value, is_sent=fault is not Fault.NOT_CONNECTED, is_late=is_late)
 
-    def map(self, name: str = "m", limits: StorageOptions | None = None) -> Map[Any, Any]:
-        return Map(name, self, limits or StorageOptions())  # type: ignore[arg-type]  # what it uses
+    def deliver(self) -> None:
+        """What was delayed arrives, and nobody waits for the replies any more."""
+        while self.delayed:
+            ask = self.delayed.pop()
+            self.cluster.handle(ask.target.place, ask, self.client_id)
+
+    def map(
+        self, name: str = "m", limits: StorageOptions | None = None, *, backup_ack: bool = False
+    ) -> Map[Any, Any]:
+        options = limits or StorageOptions()
+        return Map(name, self, options, backup_ack=backup_ack)  # type: ignore[arg-type]  # what it uses
+
+
+class FakeAsyncShell:
+    """The same for asyncio maps."""
+
+    def __init__(self, shell: FakeShell) -> None:
+        self._shell = shell
+        self.core = shell.core
+
+    async def run(self, operation: Operation[T]) -> T:
+        return self._shell.run(operation)
+
+    async def on_partition(
+        self, partition_id: int, make: MakeRequest, payload: bytes | None = None
+    ) -> Reply:
+        return self._shell.on_partition(partition_id, make, payload)
+
+
+class Calls:
+    """A map's operations by their names, of a blocking map or of an asyncio one."""
+
+    def __init__(self, shell: FakeShell, kind: str, *, backup_ack: bool = False) -> None:
+        self.shell = shell
+        self.users: Map[Any, Any] | AsyncMap[Any, Any] = shell.map(backup_ack=backup_ack)
+        if kind == "asyncio":
+            made: Any = FakeAsyncShell(shell)
+            self.users = AsyncMap("m", made, StorageOptions(), backup_ack=backup_ack)
+
+    def __call__(self, name: str, *arguments: Any, **named: Any) -> Any:
+        result = getattr(self.users, name)(*arguments, **named)
+        return asyncio.run(result) if inspect.iscoroutine(result) else result
 
 
 def once(*faults: Fault | None) -> Meddle:

@@ -25,6 +25,7 @@ from grid.storage.messages import (
     Replies,
     Requests,
     Size,
+    WithBackup,
 )
 from grid.types import Address, NodeId
 from grid.wire.catalog import decode_storage_request, encode
@@ -123,6 +124,27 @@ def test_a_frame_has_so_many_requests_at_most():
         await turn()
         sizes = [len(message.requests) for message in transport.frames()]
         assert sizes == [256, 256, 88]
+
+    run(test)
+
+
+def test_small_writes_that_wait_for_a_backup_go_together_as_well():
+    async def test(link, transport):
+        writes = [WithBackup(Put(number, "m", 7, 1, b"k", b"v")) for number in range(0, 20, 2)]
+        futures = [link.ask(Ask(TARGET, write, time.monotonic() + 60)) for write in writes]
+        read = link.ask(get(1))
+        large = WithBackup(
+            PutIf(30, "m", 7, 1, b"k", Condition.ALWAYS, b"", 0, memoryview(b"\x00"))
+        )
+        link.ask(Ask(TARGET, large, time.monotonic() + 60, bytes(100_000)))
+        together, alone = transport.frames()
+        assert together == Requests([*writes, get(1).request])
+        assert len(alone.write.value) == 100_001
+        # Replies that wait for a backup are overtaken.
+        transport.answer(Replies([Missing(1)]))
+        transport.answer(Replies([Done(number, 1, number) for number in range(0, 20, 2)]))
+        assert await read == Missing(1)
+        assert [await future for future in futures] == [Done(n, 1, n) for n in range(0, 20, 2)]
 
     run(test)
 

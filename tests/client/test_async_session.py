@@ -47,7 +47,9 @@ def test_use_before_connecting_is_one_clear_sentence(running_cluster: LocalClust
             grid.map("m")
         with pytest.raises(GridError, match=message):
             grid.executor()
-        for ask in (grid.status, grid.nodes, grid.lost, grid.accept_loss):
+        for ask in (
+            grid.status, grid.nodes, grid.lost, grid.accept_loss, grid.flush, grid.events,
+        ):  # fmt: skip
             with pytest.raises(GridError, match=message):
                 await ask()
         assert repr(grid) == "<grid asyncio client of '?'>"
@@ -64,6 +66,31 @@ def test_what_can_be_asked_of_the_cluster_as_a_whole(running_cluster: LocalClust
             assert len(await grid.nodes()) == 2
             assert await grid.lost() == []
             await grid.accept_loss()
+
+    asyncio.run(main())
+
+
+def test_a_write_may_wait_for_its_backup_alone_or_together_with_all(
+    running_cluster: LocalCluster,
+):
+    async def main() -> None:
+        async with running_cluster.aclient() as grid:
+            users = grid.map("safe too")
+            token = await users.put("k", 1)
+            await grid.flush()
+            assert await grid.survived(token)
+            careful = grid.map("safe too", backup_ack=True)
+            tokens = await asyncio.gather(*(careful.put(key, "x" * key) for key in range(300)))
+            assert all(await asyncio.gather(*map(grid.survived, tokens)))
+            await careful.put("large", "x" * 100_000)
+            await careful.put_all({key: key for key in range(300)})
+            assert await users.get_all(range(300)) == {key: key for key in range(300)}
+            assert await careful.increment("k", 2) == 3
+            with pytest.raises(ValueError, match="ack is 'backup' or None"):
+                await users.put("k", 1, ack="two")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="a token is what put"):
+                await grid.survived(5)  # type: ignore[arg-type]
+            assert {event.kind for event in await grid.events()} >= {"joined"}
 
     asyncio.run(main())
 

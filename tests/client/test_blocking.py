@@ -269,7 +269,7 @@ def test_a_node_that_was_replaced_at_its_address_is_not_asked(shell, monkeypatch
     assert reply == Lost(f"{ask.target.name} has been replaced", is_sent=False)
 
 
-def test_a_write_whose_connection_breaks_is_unknown_and_a_read_is_repeated(
+def test_a_read_whose_connection_breaks_is_repeated_and_a_write_is_carried_out_once(
     shell, users, monkeypatch: pytest.MonkeyPatch
 ):
     users["k"] = 1
@@ -286,12 +286,43 @@ def test_a_write_whose_connection_breaks_is_unknown_and_a_read_is_repeated(
     monkeypatch.setattr(BlockingConnection, "exchange", break_once)
     assert users["k"] == 1
     monkeypatch.setattr(BlockingConnection, "exchange", break_once)
+    assert users.increment("k") == 2
+    assert (users["k"], broken) == (2, 2)
+
+
+def test_what_cannot_be_repeated_is_unknown_when_its_connection_breaks(
+    shell, users, monkeypatch: pytest.MonkeyPatch
+):
+    users["k"] = 1
+
+    def break_once(connection: BlockingConnection, *arguments: Any) -> Any:
+        monkeypatch.undo()
+        connection.send_frame(arguments[0])
+        connection.receive_frame()
+        raise ConnectionResetError("it broke")
+
+    monkeypatch.setattr(BlockingConnection, "exchange", break_once)
     with pytest.raises(
         OperationError, match=r"broke after the write was sent \(it broke\)"
     ) as error:
+        users.popitem()
+    assert error.value.outcome == "unknown"
+
+
+def test_a_write_that_is_repeated_after_closing_says_that_it_may_have_been_applied(
+    shell, users, connections, monkeypatch: pytest.MonkeyPatch
+):
+    users["k"] = 1
+
+    def close_and_break(connection: BlockingConnection, *arguments: Any) -> Any:
+        connections.close()
+        shell.close()
+        raise ConnectionResetError("it broke")
+
+    monkeypatch.setattr(BlockingConnection, "exchange", close_and_break)
+    with pytest.raises(OperationError, match="this client is closed; an earlier try") as error:
         users["k"] = 2
     assert error.value.outcome == "unknown"
-    assert (users["k"], broken) == (2, 2)
 
 
 def test_a_forked_child_gets_connections_of_its_own():

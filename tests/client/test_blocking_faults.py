@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from grid import OperationError, OperationTimeoutError, PartitionLostError
+from grid import OperationTimeoutError, PartitionLostError
 from grid.api import LocalCluster, local_cluster
 from grid.client.blocking import BlockingShell
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
+from grid.errors import NotEnoughNodesError
 from grid.transport.blocking import BlockingConnection
 from tests.processes.nodes import ask_until
 
@@ -140,47 +141,62 @@ def test_a_silent_gateway_is_no_matter_while_storage_answers(hasty: Grid):
         assert {key: users[key] for key in KEYS} == users.get_all(KEYS)
 
 
-def test_a_node_that_dies_under_its_callers_is_lost_aloud_and_its_successor_is_used():
+def test_a_node_that_dies_under_its_callers_is_replaced_by_its_backups():
     with local_cluster(3, workers=1, storage_processes=1) as cluster, cluster.client() as client:
         users = client.map("m")
         users.put_all({key: f"value {key}" for key in KEYS})
-        victim, own, others = keys_by_node(client)
+        client.flush()
+        victim, own, _ = keys_by_node(client)
+        counter = next(f"n{n}" for n in KEYS if users.owner_of(f"n{n}") == victim)
         storage = family_of(client, victim, "grid-storage")
         with stopped(storage):
             read = in_thread(lambda: users[own[0]])
-            write = in_thread(lambda: users.put(own[1], 1))
+            write = in_thread(lambda: users.increment(counter))
             many = in_thread(lambda: users.get_all(KEYS))
             ask_until(lambda: sum(map(len, client._shell._idle.values())) < 3)
             for process in [supervisor_of(client, victim), *storage]:
                 process.kill()
-            assert isinstance(read.exception(DEADLINE_S), PartitionLostError)
-            assert isinstance(many.exception(DEADLINE_S), PartitionLostError)
-            failure = write.exception(DEADLINE_S)
-        assert isinstance(failure, OperationError)
-        # It was sent, or not even the connection came about.
-        assert failure.outcome == "unknown" or isinstance(failure, PartitionLostError)
-        assert users.get_all(others) == {key: f"value {key}" for key in others}
-        client.accept_loss()
-        ask_until(lambda: not client.lost())
-        users.put_all({key: "new" for key in own})
-        assert set(users.get_all(KEYS)) == set(KEYS)
+            assert read.result(DEADLINE_S) == f"value {own[0]}"
+            assert many.result(DEADLINE_S) == {key: f"value {key}" for key in KEYS}
+            assert write.result(DEADLINE_S) == 1
+        assert client.lost() == []
+        assert victim not in {node.id for node in client.nodes()}
 
 
-def test_a_node_that_comes_back_as_another_is_used_again():
-    with local_cluster(2, workers=1, storage_processes=1) as cluster, cluster.client() as client:
+def test_two_nodes_that_die_at_once_are_lost_aloud_and_the_third_is_used():
+    with local_cluster(3, workers=1, storage_processes=1) as cluster, cluster.client() as client:
         users = client.map("m")
         users.put_all({key: f"value {key}" for key in KEYS})
-        victim, own, others = keys_by_node(client)
-        for process in family_of(client, victim, "grid-storage"):
+        client.flush()
+        third = next(node for node in client.nodes() if node.name == "local-3").id
+        own = [key for key in KEYS if users.owner_of(key) == third]
+        tokens = {key: users.put(key, "new", ack="backup") for key in KEYS}
+        victims = [node.id for node in client.nodes() if node.id != third]
+        families = [supervisor_of(client, victim) for victim in victims]
+        for victim in victims:
+            families += family_of(client, victim, "grid-storage")
+        for process in families:
             process.kill()
         ask_until(lambda: bool(client.lost()))
+        lost = set(client.lost())
+        gone = [key for key in KEYS if tokens[key] % 256 in lost]
+        assert gone
+        assert not set(gone) & set(own)
+        for key in KEYS:
+            if key in gone:
+                with pytest.raises(PartitionLostError, match="was lost with the node"):
+                    users[key]
+                assert client.survived(tokens[key]) is False
+            else:
+                assert users[key] == "new"
+                assert client.survived(tokens[key]) is True
         client.accept_loss()
-        ask_until(lambda: not client.lost() and len(client.nodes()) == 2)
-        assert victim not in {node.id for node in client.nodes()}
-        assert users.get_all(KEYS) == {key: f"value {key}" for key in others}
-        users.put_all({key: "new" for key in own})
+        ask_until(lambda: not client.lost())
+        users.put_all({key: "newer" for key in gone})
         with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(users.__getitem__, own)) == ["new"] * len(own)
+            assert list(pool.map(users.__getitem__, gone)) == ["newer"] * len(gone)
+        with pytest.raises(NotEnoughNodesError, match="one node only"):
+            users.put("k", 1, ack="backup")
 
 
 def test_no_reply_is_taken_for_another_s_after_time_outs(hasty: Grid):

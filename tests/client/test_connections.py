@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from grid.client import connections as module
 from grid.client.connections import Connections
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
+from grid.transport.blocking import connect
 from grid.types import Address
 from grid.wire.control import LossAccepted, Status, StatusWanted, View, ViewWanted
 from grid.wire.handshake import Purpose
@@ -147,6 +149,67 @@ def test_a_silent_gateway_is_given_up_for_another(monkeypatch: pytest.MonkeyPatc
             assert users.get_all(others) == {number: number for number in others}
             with cluster.client() as newcomer:  # Its first address is the silent one's.
                 assert newcomer.map("m").get_all(others) == {number: number for number in others}
+
+
+def test_storage_processes_know_a_client_by_one_name_and_others_by_none(
+    running_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+):
+    names: list[tuple[Purpose, bytes | None]] = []
+
+    def noted(gateway, keys, purpose, *, client_id, **named):
+        names.append((purpose, client_id))
+        return connect(gateway, keys, purpose, client_id=client_id, **named)
+
+    monkeypatch.setattr(module, "connect", noted)
+    with running_cluster.client() as client, running_cluster.client() as other:
+        client.map("m").put_all({number: number for number in range(100)})
+        other.map("m").put_all({number: number for number in range(100)})
+        own_id, other_id = client._connections.client_id, other._connections.client_id
+    assert len(own_id) == len(other_id) == 16
+    assert own_id != other_id
+    assert {name for purpose, name in names if purpose is Purpose.STORAGE} == {own_id, other_id}
+    assert {name for purpose, name in names if purpose is not Purpose.STORAGE} == {None}
+
+
+def test_a_forked_child_is_another_client(connections: Connections):
+    own_id = connections.client_id
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(sender, connections.client_id)
+        os._exit(0)
+    os.waitpid(child, 0)
+    with open(receiver, "rb") as told, open(sender, "wb"):
+        name = told.read(16)
+    assert len(name) == 16
+    assert name != own_id == connections.client_id
+
+
+def test_every_node_tells_what_it_has_seen_happen(
+    connections: Connections, running_cluster: LocalCluster
+):
+    events = connections.events()
+    assert {event.node for event in events} == {"local-1", "local-2"}
+    assert [event.time_s for event in events] == sorted(event.time_s for event in events)
+    assert {event.kind for event in events} >= {"joined"}
+    for name in ("local-1", "local-2"):
+        numbers = [event.number for event in events if event.node == name]
+        assert numbers == sorted(numbers)
+
+
+def test_a_node_that_tells_no_events_is_left_out(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = connections.view().nodes
+    dial = connections.dial
+
+    def refusing(gateway, *arguments, **named):
+        if gateway == connections.gateway_of(first.id, Address(first.host, first.port)):
+            raise ConnectError("nobody there")
+        return dial(gateway, *arguments, **named)
+
+    monkeypatch.setattr(connections, "dial", refusing)
+    assert {event.node for event in connections.events()} == {second.name}
 
 
 def test_a_forked_child_forgets_what_its_parent_has_open(connections: Connections):

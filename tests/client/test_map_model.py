@@ -23,6 +23,8 @@ from .fakes import FakeCluster, FakeShell, Fault
 GONE = "gone"
 KEYS = ["ann", "bob", 0, 1, 2.5, b"raw", None, (1, "x"), "{tag}1", "{tag}2"]
 FAULTS = [*Fault]
+BREAKS = [Fault.NOT_CONNECTED, Fault.REFUSED, Fault.LOST_BEFORE, Fault.LOST_AFTER]
+NOT_REPEATED = {"popitem", "clear"}
 
 Transition = Callable[[Any], tuple[Any, Any]]
 """From what is stored to what is stored then, and the answer."""
@@ -126,7 +128,7 @@ class Checked:
     def carry_out(self, name: str, key: Any, value: int, keys: list[Any]) -> None:
         users, one = self.users, self.one
         {
-            "put": lambda: one(key, put(value), lambda: users.put(key, value)),
+            "put": lambda: one(key, put(value), lambda: users.__setitem__(key, value)),
             "put_if_absent": lambda: one(
                 key, put_if_absent(value), lambda: users.put_if_absent(key, value)
             ),
@@ -193,5 +195,26 @@ def test_no_acknowledged_write_is_lost_and_none_is_applied_twice(operations, see
     checked = Checked(shell.map())
     for operation in operations:
         checked.carry_out(*operation)
+    shell.meddle = lambda ask: None
+    checked.read(KEYS, lambda: dict(iter(checked.users.items())))
+
+
+@given(OPERATIONS, st.integers(0, 2**32), st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_whatever_breaks_a_map_is_a_dict(operations, seed, backup_ack):
+    random = Random(seed)
+    cluster = FakeCluster()
+
+    def meddle(_):
+        if random.random() < 0.2:
+            cluster.move(random.randrange(PARTITION_COUNT), random.randrange(2))
+        return random.choice(BREAKS) if random.random() < 0.5 else None
+
+    shell = FakeShell(cluster, meddle)
+    checked = Checked(shell.map(backup_ack=backup_ack))
+    for operation in operations:
+        if operation[0] not in NOT_REPEATED:
+            checked.carry_out(*operation)
+            assert all(len(possible) == 1 for possible in checked.possible.values())
     shell.meddle = lambda ask: None
     checked.read(KEYS, lambda: dict(iter(checked.users.items())))

@@ -1,21 +1,30 @@
-"""All that a map can do, in a cluster without processes."""
+"""What a map can do with many entries and as a whole, in a cluster without processes."""
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
+import threading
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from grid import (
+    KeyTooLargeError,
     Map,
+    OperationError,
+    OperationTimeoutError,
+    PartitionLostError,
+    SerializationError,
+    ValueTooLargeError,
 )
-from grid.storage.messages import Increment, Put, PutIf
+from grid.client.batches import PORTION_BYTES
+from grid.client.rounds import Claim, Portion
+from grid.client.steps import AskAll
+from grid.storage.messages import Get, GetAll, PutAll, RemoveAll, Size, TakeAny
+from grid.storage.options import StorageOptions
+from grid.types import PARTITION_COUNT
+from grid.wire.frame import FRAME_BYTES_MAX
 
-from .fakes import FakeCluster, FakeShell
+from .fakes import FakeCluster, FakeShell, Fault, once, steps_of
 
 
 @pytest.fixture
@@ -33,221 +42,255 @@ def users(shell: FakeShell) -> Map[Any, Any]:
     return shell.map()
 
 
-def test_one_entry_is_stored_replaced_and_removed(users):
-    assert users.get("ann") is None
-    assert users.get("ann", 5) == 5
-    users.put("ann", 1)
-    users["ann"] = 2
-    assert users["ann"] == 2
-    assert users.delete("ann") is True
-    assert users.delete("ann") is False
-    assert "ann" not in users
+def test_a_batch_is_one_message_for_each_storage_process(users, shell: FakeShell):
+    entries = {f"key-{number}": number for number in range(1000)}
+    users.put_all(entries)
+    assert users.get_all(entries) == entries
+    assert users.remove_all([*entries, "not there"]) == 1000
+    kinds = [type(request).__name__ for request in shell.requests]
+    assert kinds == ["PutAll"] * 4 + ["GetAll"] * 4 + ["RemoveAll"] * 4
 
 
-def test_a_missing_key_is_named(users):
-    for operation in (users.__getitem__, users.pop, users.__delitem__):
-        with pytest.raises(KeyError, match=r"^'ann'$"):
-            operation("ann")
-
-
-def test_conditions_are_checked_where_the_entry_lives(users):
-    assert users.replace("ann", 0) is False
-    assert users.put_if_absent("ann", 1) is True
-    assert users.put_if_absent("ann", 2) is False
-    assert users.replace("ann", 3) is True
-    assert users["ann"] == 3
-    assert users.setdefault("ann", 4) == 3
-    assert users.setdefault("bob", 4) == users["bob"] == 4
-    assert users.setdefault("none") is None
-    assert "none" in users
-
-
-def test_setdefault_returns_a_large_value_that_is_there(users):
-    large = "x" * 100_000
-    users["large"] = large
-    assert users.setdefault("large", 1) == large
-    assert users.put_if_absent("large", 1) is False
-
-
-def test_pop_returns_the_value_or_the_default(users):
-    users["ann"] = None
-    assert users.pop("ann", 5) is None
-    assert users.pop("ann", 5) == 5
-    assert users.pop("ann", None) is None
-
-
-@pytest.mark.parametrize(
-    ("old", "same"),
-    [
-        (1, True),
-        (math.nan, math.nan),
-        ((1, [2]), (1, [2])),
-        (np.arange(3), np.arange(3)),
-        (pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]})),
-        ("x" * 100_000, "x" * 100_000),
-    ],
-    ids=["equal", "nan", "tuple", "array", "table", "large"],
-)
-def test_what_is_the_same_is_replaced_and_removed(users, old: Any, same: Any):
-    users["k"] = old
-    assert users.replace_if_same("k", same, "new") is True
-    assert users["k"] == "new"
-    users["k"] = old
-    assert users.remove_if_same("k", same) is True
-    assert "k" not in users
-
-
-@pytest.mark.parametrize(
-    ("old", "other"),
-    [
-        (1, 2),
-        (np.arange(3), np.arange(1, 4)),
-        (np.arange(3), np.arange(4)),
-        (np.arange(3), "text"),
-        (pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]})),
-        (pd.DataFrame({"a": [1]}), 5),
-    ],
-)
-def test_what_is_not_the_same_stays(users, old: Any, other: Any):
-    users["k"] = old
-    assert users.replace_if_same("k", other, "new") is False
-    assert users.remove_if_same("k", other) is False
-    assert "k" in users
-    assert users.replace_if_same("missing", other, "new") is False
-    assert users.remove_if_same("missing", other) is False
-
-
-def test_a_change_between_look_and_write_is_looked_at_again(cluster: FakeCluster):
-    other = FakeShell(cluster).map()
-    changes = iter([lambda: other.put("k", 1), lambda: other.put("k", 2)])
-
-    def change(ask):
-        if isinstance(ask.request, PutIf):
-            next(changes)()
-
-    users = FakeShell(cluster, change).map()
-    other["k"] = 1
-    # Stored anew with an equal value: replaced at the second try. With another one: not.
-    assert users.replace_if_same("k", 1, "new") is False
-    assert other["k"] == 2
-
-
-def test_large_values_are_kept_apart_from_their_request(users, shell: FakeShell):
-    for size in (65_535, 65_536, 65_537, 300_000):
-        value = bytes(size)
-        users["raw"], users["text"] = value, "x" * size
-        assert users["raw"] == value
-        assert users["text"] == "x" * size
-    kinds = [type(request) for request in shell.requests]
-    assert (kinds.count(Put), kinds.count(PutIf)) == (2, 6)
-
-
-# -- numbers ------------------------------------------------------------------------------
-
-
-def test_numbers_are_counted_where_they_live_in_one_message(users, shell: FakeShell):
-    assert users.increment("n") == 1
-    assert users.increment("n", 10) == 11
-    assert users.increment("n", -0.5) == 10.5
-    assert users["n"] == 10.5
-    assert [type(request) for request in shell.requests[:3]] == [Increment] * 3
-
-
-@pytest.mark.parametrize(
-    ("start", "amount", "total"),
-    [
-        (2**63, 2**63, 2**64),
-        (2**70, 1, 2**70 + 1),
-        (1, 2**70, 2**70 + 1),
-        (-(2**63), -1, -(2**63) - 1),
-        (Decimal("0.1"), Decimal("0.2"), Decimal("0.3")),
-        (Decimal(1), 1, Decimal(2)),
-        (1, 2j, 1 + 2j),
-        (True, 1, 2),
-        (1, True, 2),
-        (1, math.inf, math.inf),
-        ("a", "b", "ab"),
-    ],
-)
-def test_other_numbers_are_counted_as_python_does(users, start: Any, amount: Any, total: Any):
-    users["n"] = start
-    assert users.increment("n", amount) == total
-    assert users["n"] == total
-    assert type(users["n"]) is type(total)
-
-
-def test_a_large_number_may_be_the_first(users):
-    assert users.increment("n", 2**70) == 2**70
-    assert users.increment("m", Decimal("0.5")) == Decimal("0.5")
-    assert math.isnan(users.increment("n", math.nan))
-
-
-@pytest.mark.parametrize(
-    ("value", "amount", "message"),
-    [
-        ("text", 1, r"increment of 'n': the value is a str, the amount a int \("),
-        (None, 1, r"increment of 'n': the value is a NoneType, the amount a int"),
-        (1, "1", r"increment of 'n': the value is a int, the amount a str"),
-        ({"a": 1}, 2.5, r"increment of 'n': the value is a dict, the amount a float"),
-    ],
-)
-def test_what_is_no_number_is_named_and_stays(users, value: Any, amount: Any, message: str):
-    users["n"] = value
-    with pytest.raises(TypeError, match=message):
-        users.increment("n", amount)
-    assert users["n"] == value
-    with pytest.raises(TypeError, match="increment of 'new'"):
-        users.increment("new", "text")
-    assert "new" not in users
-
-
-def test_counting_by_compare_and_set_loses_no_increment(cluster: FakeCluster):
-    other = FakeShell(cluster).map()
-    others = iter(range(3))
-
-    def meddle(ask):
-        if isinstance(ask.request, PutIf) and next(others, None) is not None:
-            other.increment("n", 2**70)
-
-    users = FakeShell(cluster, meddle).map()
-    assert users.increment("n", 2**70) == 4 * 2**70
-    assert other["n"] == 4 * 2**70
-
-
-# -- time to live -------------------------------------------------------------------------
-
-
-def test_an_entry_disappears_when_its_time_is_over(users, cluster: FakeCluster):
-    users.put("a", 1, ttl=5)
-    users.put_if_absent("b", 1, ttl=0.001)
-    users.put_all({"c": 1, "d": 1}, ttl=5)
-    users["stays"] = 1
-    cluster.now_s += 4.9
-    assert set(users.get_all("abcd")) == set("acd")
-    users["d"] = 2  # Stored anew: for good.
-    cluster.now_s += 0.2
-    assert users.get_all("abcd") == {"d": 2}
-    assert dict(users.items()) == {"d": 2, "stays": 1}
-    assert users.put_if_absent("a", 2) is True
-    assert users.replace("c", 2) is False
-
-
-@pytest.mark.parametrize("ttl", [0, -1, math.nan, math.inf, 1e12])
-def test_a_time_to_live_is_a_number_of_seconds_above_zero(users, shell: FakeShell, ttl: float):
-    for operation in (
-        lambda: users.put("k", 1, ttl=ttl),
-        lambda: users.put_if_absent("k", 1, ttl=ttl),
-        lambda: users.replace("k", 1, ttl=ttl),
-        lambda: users.put_all({"k": 1}, ttl=ttl),
-        lambda: users.put_all({}, ttl=ttl),
-    ):
-        with pytest.raises(ValueError, match="ttl is in seconds and above 0"):
-            operation()
+def test_batches_of_nothing_ask_nobody(users, shell: FakeShell):
+    users.put_all({})
+    users.put_all([])
+    users.update()
+    assert users.get_all([]) == {}
+    assert users.remove_all(iter(())) == 0
     assert shell.requests == []
 
 
-def test_counting_leaves_the_time_to_live(users, cluster: FakeCluster):
-    users.put("n", 1, ttl=5)
-    users.increment("n")
-    cluster.now_s += 6
-    assert users.increment("n") == 1
+def test_a_key_twice_in_a_batch_is_one_entry_with_its_last_value(users):
+    users.put_all([("k", number) for number in range(1000)])
+    assert users.get_all(["k", "k", "x", "k"]) == {"k": 999}
+    assert users.remove_all(["k", "k"]) == 1
+    users.put_all([("k", bytes(3_000_000)), ("k", bytes(3_000_000)), ("k", b"last")])
+    assert users["k"] == b"last"
+
+
+def test_generators_are_taken_a_batch_at_a_time(users, shell: FakeShell):
+    most_ahead = 0
+
+    def entries():
+        nonlocal most_ahead
+        for number in range(35_000):
+            stored = sum(len(r.keys) for r in shell.requests if isinstance(r, PutAll))
+            most_ahead = max(most_ahead, number - stored)
+            yield number, number
+
+    users.put_all(entries())
+    assert most_ahead < 10_001
+    assert users.get_all(iter(range(35_000))) == {number: number for number in range(35_000)}
+    assert users.remove_all(number for number in range(40_000)) == 35_000
+
+
+def test_a_generator_may_use_the_map_it_feeds(users):
+    users.put_all({number: number for number in range(10)})
+    users.put_all((key + 100, users[key]) for key in list(users))
+    users.put_all((key + 1000, value) for key, value in users.items())
+    assert len(users) == 40
+
+
+def test_a_generator_that_fails_leaves_what_was_sent_before(users):
+    def entries():
+        for number in range(10_005):
+            yield number, number
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        users.put_all(entries())
+    assert len(users) == 10_000
+
+
+def test_another_map_may_be_copied(users, shell: FakeShell):
+    users.put_all({number: str(number) for number in range(100)})
+    copy = shell.map("copy")
+    copy.put_all(users)
+    assert copy == users == {number: str(number) for number in range(100)}
+
+
+def test_what_cannot_be_sent_is_named_with_its_limit_and_changes_nothing(shell: FakeShell):
+    users = shell.map(limits=StorageOptions(key_bytes_max=100, value_bytes_max=2000))
+    key = "k" * 101
+    message = r"'kkkkk.*' \(str\) takes 101 bytes; at most 100 are allowed \(storage.key_bytes_max"
+    for operation in (
+        lambda: users.put(key, 1),
+        lambda: users.get(key),
+        lambda: users.put_all({"a": 1, key: 2}),
+        lambda: users.get_all(["a", key]),
+        lambda: users.remove_all([key]),
+        lambda: users.pop(key, None),
+        lambda: users.increment(key),
+    ):
+        with pytest.raises(KeyTooLargeError, match=message):
+            operation()
+    message = r"the value of 'big' \(\w+\) takes .* at most 2,000 are allowed \(storage.value_bytes"
+    for value in (bytes(2000), "x" * 2000, (1,) * 2000):
+        with pytest.raises(ValueTooLargeError, match=message):
+            users["big"] = value
+        with pytest.raises(ValueTooLargeError, match=message):
+            users.put_all({"a": 1, "big": value})
+        with pytest.raises(ValueTooLargeError, match=message):
+            users.setdefault("big", value)
+    with pytest.raises(SerializationError, match="a set cannot be a key"):
+        users[{1}] = 1
+    with pytest.raises(SerializationError, match="the value of 'lock'"):
+        users["lock"] = threading.Lock()
+    assert shell.requests == []
+
+
+def test_a_reply_that_would_be_too_long_is_continued(
+    users, shell: FakeShell, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grid.storage.many.REPLY_BYTES_MAX", 1000)
+    entries = {number: bytes([number % 256]) * 300 for number in range(100)}
+    users.put_all(entries)
+    assert users.get_all(entries) == entries
+    assert sum(isinstance(request, GetAll) for request in shell.requests) > 20
+
+
+def test_cut_replies_and_moves_together_leave_each_value_at_its_key(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """All are refused by two nodes, and are then found at one, which does not tell all at once."""
+    monkeypatch.setattr("grid.storage.many.REPLY_BYTES_MAX", 1000)
+    cluster = FakeCluster(nodes=2, storage_processes=1)
+    shell = FakeShell(cluster)
+    users = shell.map()
+    entries = {f"key {number}": f"{number:030}" for number in range(100)}
+    users.put_all(entries)
+    for partition in range(PARTITION_COUNT):
+        cluster.move(partition, 1)
+    assert users.get_all(entries) == entries
+
+
+def test_no_message_outgrows_a_frame_however_long_the_keys_are():
+    shell = FakeShell(FakeCluster(nodes=1, storage_processes=1))
+    users = shell.map()
+    keys = [f"{number:060000}" for number in range(100)]
+    users.put_all(dict.fromkeys(keys, 1))
+    assert users.get_all(keys) == dict.fromkeys(keys, 1)
+    assert users.remove_all(keys) == len(keys)
+    sent = [r.keys for r in shell.requests if isinstance(r, PutAll | GetAll | RemoveAll)]
+    assert max(sum(map(len, keys)) for keys in sent) <= PORTION_BYTES + 60_000 < FRAME_BYTES_MAX
+
+
+def test_some_written_and_some_not_is_unknown_whatever_ends_it():
+    cluster = FakeCluster(nodes=2, storage_processes=1)
+    entries = {number: number for number in range(100)}
+    shell = FakeShell(cluster, lambda ask: Fault.REFUSED if ask.target.name == "n1" else None)
+    with pytest.raises(OperationTimeoutError, match="other entries") as raised:
+        shell.map().put_all(entries)
+    assert raised.value.outcome == "unknown"
+    nothing = FakeShell(cluster, lambda ask: Fault.REFUSED)
+    with pytest.raises(OperationTimeoutError) as raised:
+        nothing.map().put_all(entries)
+    assert raised.value.outcome == "not_applied"
+
+
+def test_a_portion_is_sent_before_the_one_before_is_answered():
+    shell = FakeShell(FakeCluster(nodes=1, storage_processes=1))
+    operation = shell.core.on_many(
+        [Portion([n], make_size, lambda indexes, reply: ()) for n in range(5)]
+    )
+    step = steps_of(operation)
+    assert isinstance(step, AskAll)
+    assert step.window == 2
+
+
+def make_size(request: int, claim: Claim, _: object) -> Size:
+    return Size(request, "m", claim.epochs)
+
+
+# -- the whole map ------------------------------------------------------------------------
+
+
+def test_maps_are_apart_by_name(shell: FakeShell):
+    one, other = shell.map("one"), shell.map("other")
+    one["k"] = 1
+    assert (len(one), len(other)) == (1, 0)
+    other["k"] = 2
+    one.clear()
+    assert (len(one), len(other)) == (0, 1)
+
+
+def test_popitem_empties_the_map_entry_by_entry(users):
+    entries = {number: str(number) for number in range(50)}
+    users.put_all(entries)
+    popped = [users.popitem() for _ in entries]
+    assert dict(popped) == entries
+    with pytest.raises(KeyError, match="the map 'm' is empty"):
+        users.popitem()
+
+
+def test_popitem_asks_each_storage_process_once(users, shell: FakeShell):
+    with pytest.raises(KeyError):
+        users.popitem()
+    assert [type(request) for request in shell.requests] == [TakeAny] * 4
+    asked = [p for request in shell.requests for p, _ in request.epochs]  # type: ignore[union-attr]
+    assert sorted(asked) == list(range(PARTITION_COUNT))
+
+
+def test_popitem_whose_reply_is_lost_is_not_repeated(cluster: FakeCluster):
+    FakeShell(cluster).map().put_all({number: number for number in range(500)})
+    users = FakeShell(cluster, once(Fault.LOST_AFTER)).map()
+    with pytest.raises(OperationError, match="may have been applied"):
+        users.popitem()
+    assert len(users) == 499
+
+
+def test_several_who_pop_take_no_entry_twice(cluster: FakeCluster):
+    FakeShell(cluster).map().put_all({number: number for number in range(300)})
+    poppers = [FakeShell(cluster, seed=seed).map() for seed in range(3)]
+    popped = [poppers[number % 3].popitem()[0] for number in range(300)]
+    assert sorted(popped) == list(range(300))
+
+
+def test_popitem_survives_moves(cluster: FakeCluster):
+    moves = iter(range(PARTITION_COUNT))
+
+    def move(ask):
+        cluster.move(next(moves), 1)
+
+    FakeShell(cluster).map().put_all({number: number for number in range(60)})
+    users = FakeShell(cluster, move).map()
+    assert sorted(users.popitem()[0] for _ in range(60)) == list(range(60))
+
+
+def test_owner_is_told_without_asking(users, shell: FakeShell, cluster: FakeCluster):
+    owner = users.owner_of("ann")
+    assert owner in {node.id for node in cluster.view().nodes}
+    for partition in range(PARTITION_COUNT):
+        cluster.lose(partition)
+    shell.core.adopt(cluster.view())
+    assert users.owner_of("ann") is None
+    assert shell.requests == []
+
+
+def test_every_operation_on_lost_partitions_fails_aloud(users, cluster: FakeCluster):
+    for partition in range(PARTITION_COUNT):
+        cluster.lose(partition)
+    for operation in (
+        lambda: users["k"],
+        lambda: "k" in users,
+        lambda: users.put("k", 1),
+        lambda: users.pop("k", 1),
+        lambda: users.popitem(),
+        lambda: users.increment("k"),
+        lambda: users.get_all("k"),
+        lambda: users.put_all({"k": 1}),
+        lambda: users.remove_all("k"),
+        lambda: len(users),
+        lambda: users.clear(),
+        lambda: list(users),
+        lambda: list(users.items()),
+    ):
+        with pytest.raises(PartitionLostError, match="was lost with the node that held it"):
+            operation()
+
+
+def test_an_expired_deadline_of_a_read_in_compare_and_set_changes_nothing(cluster: FakeCluster):
+    shell = FakeShell(cluster, lambda ask: Fault.LATE if isinstance(ask.request, Get) else None)
+    with pytest.raises(OperationTimeoutError) as raised:
+        shell.map().replace_if_same("k", 1, 2)
+    assert raised.value.outcome == "not_applied"

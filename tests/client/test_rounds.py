@@ -8,11 +8,11 @@ import pytest
 
 from grid.client.rounds import Claim, Portion, Rounds
 from grid.client.steps import Ask, Lost
-from grid.errors import ProtocolError
+from grid.errors import OperationError, ProtocolError
 from grid.storage.messages import Clear, Done, RefusalReason, Refused, Reply, Request, Size
 from grid.types import PARTITION_COUNT
 
-from .fakes import FakeCluster, FakeShell
+from .fakes import DEADLINE_S, FakeCluster, FakeShell
 
 
 @pytest.fixture
@@ -138,8 +138,8 @@ def test_the_first_requests_bring_a_digest_and_after_a_refusal_every_epoch(clust
     rounds.take(ask, refused(ask))
     assert len(list(rounds.asks(shell.core.routing))) == 1
     first, second = claims
-    assert first == ([], shell.core.routing.digest_of(ask.target))
-    assert second == ([(p, 1) for p in first_two], 0)
+    assert first == ([], shell.core.routing.digest_of(ask.target), 1)
+    assert second == ([(p, 1) for p in first_two], 0, 1)
 
 
 def test_what_every_node_would_refuse_is_not_repeated(cluster: FakeCluster):
@@ -148,3 +148,64 @@ def test_what_every_node_would_refuse_is_not_repeated(cluster: FakeCluster):
     (first, *_) = rounds.asks(shell.core.routing)
     with pytest.raises(ProtocolError, match="smaller key or value limits"):
         rounds.take(first, refused(first, RefusalReason.TOO_LARGE))
+
+
+def test_what_is_asked_again_keeps_its_deadline_and_its_first_number(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    claims: list[Claim] = []
+
+    def make(request: int, claim: Claim, _: object) -> Request:
+        claims.append(claim)
+        return ask_clear(request, claim, _)
+
+    rounds = Rounds(shell.core, [Portion([0], make, nothing_left)])
+    deadline_s = cluster.now_s + DEADLINE_S
+    for result in (Lost("gone", is_sent=False), Lost("gone", is_sent=True), None):
+        (ask,) = rounds.asks(shell.core.routing)
+        assert ask.deadline_s == deadline_s
+        cluster.now_s += 1
+        rounds.take(ask, result or refused(ask, RefusalReason.NO_BACKUP))
+        assert rounds.deadline_s == deadline_s
+    assert rounds.unprotected == 0
+    assert [claim.operation for claim in claims] == [1, 1, 1]
+    # Neither a missing backup nor a loss says anything against the digest.
+    assert {claim.digest for claim in claims} == {shell.core.routing.digest_of(ask.target)}
+
+
+def test_a_write_without_reply_may_have_been_carried_out_and_a_read_not(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    for make, is_sent, expected in (
+        (ask_clear, True, True),
+        (ask_clear, False, False),
+        (ask_size, True, False),
+    ):
+        rounds = Rounds(shell.core, [everywhere(make)])
+        first, second = rounds.asks(shell.core.routing)
+        assert rounds.may_have_written is (make is ask_clear)  # Asked just now.
+        rounds.take(first, Lost("gone", is_sent=is_sent))
+        rounds.take(second, Lost("gone", is_sent=False))
+        assert rounds.may_have_written is expected
+        # Whoever asks again has to remember it.
+        for ask in rounds.asks(shell.core.routing):
+            rounds.take(ask, refused(ask))
+        assert rounds.may_have_written is expected
+
+
+def test_a_number_that_is_forgotten_ends_the_call_only_if_it_was_sent_before(cluster: FakeCluster):
+    shell = FakeShell(cluster)
+    rounds = Rounds(shell.core, [everywhere(ask_clear)])
+
+    def failures() -> list[OperationError | None]:
+        return [rounds.failure]
+
+    first, second = rounds.asks(shell.core.routing)
+    rounds.take(first, refused(first, RefusalReason.FORGOTTEN))
+    rounds.take(second, Lost("gone", is_sent=True))
+    assert failures() == [None]
+    first, second = rounds.asks(shell.core.routing)
+    rounds.take(first, refused(first, RefusalReason.FORGOTTEN))
+    assert failures() == [None]
+    rounds.take(second, refused(second, RefusalReason.FORGOTTEN))
+    (failure,) = failures()
+    assert failure is not None
+    assert failure.outcome == "unknown"

@@ -109,3 +109,11 @@ def test_several_or_no_storage_processes_are_no_only_one(owners: list[bytes | No
 def test_each_partition_s_epoch_is_told_once() -> None:
     routing = Routing(view_of([FIRST], NODES))
     assert sorted(routing.epochs_of([7, 3, 7, 3])) == [(3, 103), (7, 107)]
+
+
+@pytest.mark.parametrize("backup_count", [0, 1])
+def test_whether_there_shall_be_backups_is_known(backup_count: int) -> None:
+    view = view_of([FIRST, SECOND], NODES)
+    assert view.table is not None
+    table = msgspec.structs.replace(view.table, backup_count=backup_count)
+    assert Routing(msgspec.structs.replace(view, table=table)).backup_count == backup_count

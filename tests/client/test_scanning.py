@@ -132,7 +132,9 @@ def test_an_iteration_may_remove_what_it_sees(cluster: FakeCluster):
 
 def test_an_iteration_keeps_the_keys_of_one_partition_at_most(cluster: FakeCluster):
     largest = max(
-        held.entry_count for store in cluster.stores.values() for held in store._partitions.values()
+        held.entry_count
+        for store in cluster.stores.values()
+        for held in store.partitions.by_id.values()
     )
     shell = FakeShell(cluster)
     scanning = Scanning(shell.core, "m", with_values=True)

@@ -15,9 +15,23 @@ from tests.processes.nodes import ask_until
 
 def test_the_status_document_has_the_documented_shape(client: Grid, running_cluster: LocalCluster):
     status = client.status()
-    assert set(status) == {"cluster", "members", "partitions"}
+    assert set(status) == {
+        "cluster",
+        "members",
+        "partitions",
+        "unprotected_entries",
+        "writes_at_risk",
+    }
     assert status["cluster"] == running_cluster.name
-    assert status["partitions"] == {"total": 256, "safe": 0, "lost": 0}
+    client.flush()  # There are backups by then.
+    assert client.status()["partitions"] == {
+        "total": 256,
+        "safe": 256,
+        "unprotected": 0,
+        "lost": 0,
+        "moving": 0,
+        "backup_count": 1,
+    }
     assert len(status["members"]) == 2
     for member in status["members"]:
         assert set(member) == {
@@ -30,10 +44,11 @@ def test_the_status_document_has_the_documented_shape(client: Grid, running_clus
             "primaries",
             "backups",
             "entries",
+            "at_risk",
             "tasks",
         }
         assert member["state"] == "alive"
-        assert (member["primaries"], member["backups"]) == (128, 0)
+        assert (member["primaries"], member["backups"]) == (128, 128)
         assert set(member["tasks"]) == {"queued", "running", "done"}
         assert len(bytes.fromhex(member["id"])) == 16
 
@@ -52,6 +67,28 @@ def test_every_node_reports_its_entries_to_the_others():
 
 def test_nothing_is_lost_in_a_healthy_cluster(client: Grid):
     assert client.lost() == []
+
+
+def test_a_write_may_wait_for_its_backup_alone_or_together_with_all(client: Grid):
+    users = client.map("safe")
+    token = users.put("k", 1)
+    client.flush()
+    assert client.survived(token)
+    assert client.survived(users.put("k", "x" * 100_000, ack="backup"))
+    careful = client.map("safe", backup_ack=True)
+    careful["k"] = 1
+    careful.update({number: number for number in range(500)})
+    assert careful.increment("k") == 2
+    assert users.get_all(["k", 1, 2]) == {"k": 2, 1: 1, 2: 2}
+    assert careful.remove_all(range(500)) == 500
+    with pytest.raises(ValueError, match="ack is 'backup' or None"):
+        users.put("k", 1, ack="two")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a token is what put"):
+        client.survived(5)  # type: ignore[arg-type]
+
+
+def test_what_has_happened_is_told(client: Grid):
+    assert {event.kind for event in client.events()} >= {"joined"}
 
 
 def test_a_map_needs_a_name(client: Grid):

@@ -22,16 +22,36 @@ def member(number: int, **changes: Any) -> dict[str, Any]:
         "primaries": 256 // (number + 1),
         "backups": 12 * number,
         "entries": 7**number % 2_000_003,
+        "at_risk": number * 11,
         "tasks": {"queued": number * 3, "running": number % 3, "done": number * 1_234},
     }
     return status | changes
 
 
+def partitions(
+    unprotected: int = 0, lost: int = 0, moving: int = 0, *, total: int = 256, backup_count: int = 1
+) -> dict[str, int]:
+    """Return the partitions as the status has them."""
+    return {
+        "total": total,
+        "safe": total - unprotected - lost,
+        "unprotected": unprotected,
+        "lost": lost,
+        "moving": moving,
+        "backup_count": backup_count,
+    }
+
+
 def status_dict(member_count: int, **changes: Any) -> dict[str, Any]:
     """Return the status of a cluster of `member_count`, all well."""
     members = [member(number) for number in range(1, member_count + 1)]
-    partitions = {"total": 256, "safe": 256, "lost": 0}
-    return {"cluster": "library", "members": members, "partitions": partitions} | changes
+    return {
+        "cluster": "library",
+        "members": members,
+        "partitions": partitions(),
+        "writes_at_risk": sum(entry["at_risk"] for entry in members),
+        "unprotected_entries": 0,
+    } | changes
 
 
 def status(member_count: int, **changes: Any) -> ClusterStatus:

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from grid.console.model import EVENTS_MAX, ConsoleModel, decode, headline
+from grid.console.model import EVENTS_MAX, ConsoleModel, decode, exposure, headline
 from grid.errors import ProtocolError
 
-from .samples import member, model, status, status_dict
+from .samples import member, model, partitions, status, status_dict
 
 
 def test_json_and_dict_decode_alike() -> None:
@@ -110,42 +110,72 @@ def test_headline_before_the_first_status_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("states", "partitions", "sentence", "severity"),
+    ("states", "counts", "sentence", "severity"),
     [
-        (["alive"], (256, 256, 0), "1 member alive; all 256 partitions are safe.", "good"),
-        (["alive", "left"], (256, 256, 0), "1 member alive; all 256 partitions are safe.", "good"),
+        (["alive"], partitions(), "1 member alive; all 256 partitions are safe.", "good"),
+        (["alive", "left"], partitions(), "1 member alive; all 256 partitions are safe.", "good"),
         (
             ["alive", "suspect"],
-            (256, 256, 0),
+            partitions(),
             "1 alive, 1 suspect; all 256 partitions are safe.",
             "warning",
         ),
         (
             ["alive", "alive", "dead"],
-            (256, 200, 0),
-            "2 alive, 1 dead; of 256 partitions 56 unprotected.",
+            partitions(56, moving=2),
+            "2 alive, 1 dead; of 256 partitions 56 unprotected, 2 moving.",
             "warning",
         ),
         (
             ["alive", "dead"],
-            (256, 200, 6),
+            partitions(50, 6),
             "1 alive, 1 dead; of 256 partitions 6 lost, 50 unprotected.",
             "bad",
         ),
-        (["alive"], (0, 0, 0), "1 member alive; no partitions yet.", "good"),
+        (
+            ["alive", "alive"],
+            partitions(moving=9),
+            "2 members alive; all 256 partitions are safe, 9 moving.",
+            "good",
+        ),
+        (
+            ["alive"],
+            partitions(backup_count=0),
+            "1 member alive; all 256 partitions are served, without backups.",
+            "good",
+        ),
+        (["alive"], partitions(total=0), "1 member alive; no partitions yet.", "good"),
+        (["alive"], partitions() | {"safe": 0}, "1 member alive; no partitions yet.", "good"),
     ],
 )
 def test_headline_tells_the_worst(
-    states: list[str], partitions: tuple[int, int, int], sentence: str, severity: str
+    states: list[str], counts: dict[str, int], sentence: str, severity: str
 ) -> None:
     """One sentence for a person who has one second."""
-    total, safe, lost = partitions
     source = status(
         0,
         members=[member(number, state=state) for number, state in enumerate(states)],
-        partitions={"total": total, "safe": safe, "lost": lost},
+        partitions=counts,
     )
     assert headline(source) == (sentence, severity)
+
+
+@pytest.mark.parametrize(
+    ("writes", "entries", "sentence"),
+    [
+        (0, 0, ""),
+        (1, 0, "1 acknowledged write at risk."),
+        (0, 1, "1 entry without a backup."),
+        (12, 34_567, "12 acknowledged writes at risk, 34,567 entries without a backup."),
+    ],
+)
+def test_what_a_death_would_cost_is_said(writes: int, entries: int, sentence: str) -> None:
+    """Bounded and counted: here are the counts."""
+    source = status(2, writes_at_risk=writes, unprotected_entries=entries)
+    assert exposure(source) == sentence
+    console_model = ConsoleModel("a:1")
+    console_model.update(source, 1.0)
+    assert sentence in console_model.summary
 
 
 def test_tasks_of_a_dead_member_are_done_but_no_longer_queued() -> None:

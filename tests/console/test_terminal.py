@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from grid.console.model import ConsoleModel, Event
-from grid.console.terminal import LiveConsole, PlainConsole, open_console
+from grid.console.terminal import LiveConsole, PlainConsole, ProgressLine, open_console
 
 from .samples import model
 
@@ -124,7 +124,7 @@ def test_plain_summary_is_printed_once_while_nothing_changes() -> None:
     console.refresh(model(4))
     assert stream.getvalue() == (
         "12:00:00 INFO 4 members alive; all 256 partitions are safe. "
-        "Tasks: 30 queued, 4 running, 12440 done.\n"
+        "110 acknowledged writes at risk. Tasks: 30 queued, 4 running, 12440 done.\n"
     )
 
 
@@ -205,3 +205,39 @@ def test_plain_console_drops_lines_that_nobody_reads_and_counts_them() -> None:
             "12:00:01 WARNING 1000 lines were dropped: nobody read this output",
             "12:00:01 INFO read again",
         ]
+
+
+class Terminal(StringIO):
+    """A stream that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_one_line_that_changes_and_goes() -> None:
+    """The answer that follows stands alone."""
+    stream = Terminal()
+    with ProgressLine(stream) as progress:
+        progress.show("3 of 4")
+        progress.show("3 of 4")
+        progress.show("4 of\x1b[2J 4")
+    assert stream.getvalue() == "\r\x1b[K3 of 4\r\x1b[K4 of [2J 4\r\x1b[K"
+
+
+def test_no_progress_is_written_where_nobody_watches() -> None:
+    """A log file keeps the answer only; and what had no progress needs no cleaning."""
+    stream, terminal = StringIO(), Terminal()
+    with ProgressLine(stream) as progress:
+        progress.show("3 of 4")
+    with ProgressLine(terminal):
+        pass
+    assert stream.getvalue() == terminal.getvalue() == ""
+
+
+def test_progress_is_cut_to_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that wraps could not be taken back."""
+    monkeypatch.setenv("COLUMNS", "10")
+    stream = Terminal()
+    with ProgressLine(stream) as progress:
+        progress.show("0123456789abcdef")
+    assert stream.getvalue().startswith("\r\x1b[K012345678\r")

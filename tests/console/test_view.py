@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from grid.console.model import ConsoleModel, decode
 from grid.console.view import compact, render, status_table
 
-from .samples import MEMBER_COUNTS, SIZES, member, model, status, status_dict
+from .samples import MEMBER_COUNTS, SIZES, member, model, partitions, status, status_dict
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -70,9 +70,13 @@ def test_trouble_is_shown() -> None:
         member(3, state="suspect", name="a-name-much-too-long-for-its-column"),
         member(4, state="left"),
     ]
-    partitions = {"total": 256, "safe": 180, "lost": 6}
     console_model = ConsoleModel("192.168.1.11:7701")
-    console_model.update(status(4, members=members, partitions=partitions), 1.0)
+    console_model.update(
+        status(
+            4, members=members, partitions=partitions(70, 6, moving=12), unprotected_entries=45_678
+        ),
+        1.0,
+    )
     console_model.add_event("12:00:01", "WARNING", "n2 is suspect")
     console_model.add_event("12:00:04", "ERROR", "n2 is dead: " + "refused " * 20)
     assert_snapshot("live_trouble_80x24", screen(render(console_model, 80, 24), 80))
@@ -113,6 +117,16 @@ def test_living_members_keep_their_rows_before_dead_ones() -> None:
     assert any(re.match(r"\.\.\. and \d+ more: \d+ dead$", line.rstrip()) for line in lines)
 
 
+def test_writes_at_risk_have_a_column_where_the_bar_leaves_room() -> None:
+    """Eighty columns are enough with short addresses; the sum stands in the header anyway."""
+    for address, is_shown in (("10.0.0.1:7701", True), ("192.168.100.100:7701", False)):
+        console_model = ConsoleModel("a:1")
+        console_model.update(status(1, members=[member(1, address=address, at_risk=77)]), 1.0)
+        headings = screen(render(console_model, 80, 24), 80)[5]
+        assert "cpu" in headings
+        assert ("risk" in headings) == is_shown
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 81, 100, 133])
 def test_no_line_exceeds_any_width(width: int) -> None:
     """Long names, wide characters and markup are cut, not wrapped and not obeyed."""
@@ -122,7 +136,7 @@ def test_no_line_exceeds_any_width(width: int) -> None:
     console_model.add_event("12:00:00", "INFO", "[bold]長い" * 40)
     lines = screen(render(console_model, width, 24), width)
     assert max(cell_len(line) for line in lines) <= width
-    assert len(lines) == 3 + 1 + 2 + 2
+    assert len(lines) == 4 + 1 + 2 + 2
 
 
 def test_names_cannot_write_to_the_terminal() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from grid.partition.messages import Holding
+from msgspec.structs import replace
+
+from grid.partition.messages import Holding, HoldingRole
 from grid.partition.table import PartitionTable, make_table
-from grid.types import NODE_ID_BYTES, PARTITION_COUNT, NodeId, TableStamp
+from grid.types import NODE_ID_BYTES, PARTITION_COUNT, NodeId, PartitionId, TableStamp
 
 E = TypeVar("E")
 
@@ -34,9 +36,36 @@ def table_of(
 def holds(
     table: PartitionTable, node_id: NodeId, entries: dict[int, int] | None = None
 ) -> list[Holding]:
-    """Return what a node holds that serves its part of the table, with some entries."""
+    """Return what a node holds that serves its part of the table, with some entries.
+
+    What the table calls synced is complete, and nothing else.
+    """
     filled = entries or {}
-    return [Holding(p, epoch, filled.get(p, 0)) for p, epoch in table.owned_by(node_id).items()]
+    held = []
+    for p in table.roles_of(node_id):
+        count, epoch = filled.get(p, 0), table.epoch_of(p)
+        role, complete = HoldingRole.FILLING, list[bytes]()
+        if table.primary_of(p) == node_id:
+            role = HoldingRole.PRIMARY
+            complete = [table.backup_of(p) or b""] if table.synced[p] else []
+        elif table.backup_of(p) == node_id and table.synced[p]:
+            role = HoldingRole.BACKUP
+        held.append(Holding(p, epoch, count, count, role, complete))
+    return held
+
+
+def filled(held: list[Holding], table: PartitionTable) -> list[Holding]:
+    """Return the same, but every copy that the table names has become complete."""
+    complete = {
+        p: [n for n in (table.backup_of(p), table.incoming_of(p)) if n is not None]
+        for p in map(PartitionId, range(PARTITION_COUNT))
+    }
+    return [
+        replace(holding, complete=complete[PartitionId(holding.partition_id)])
+        if holding.role == HoldingRole.PRIMARY
+        else replace(holding, role=HoldingRole.BACKUP)
+        for holding in held
+    ]
 
 
 def of_kind(kind: type[E], effects: Sequence[object]) -> list[E]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.partition.assignment import assign
+from grid.partition.assignment import assign, assign_backups
 from grid.types import NODE_ID_BYTES, PARTITION_COUNT, NodeId
 
 from .samples import node
@@ -112,3 +112,142 @@ def test_more_nodes_than_partitions_leave_some_without() -> None:
 def test_no_node_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="no node"):
         assign([], NOBODY)
+
+
+# -- backups ------------------------------------------------------------------------------
+
+
+def alone(nodes: Sequence[NodeId]) -> dict[NodeId, str]:
+    """Return a machine of its own for each node."""
+    return {node_id: node_id.hex() for node_id in nodes}
+
+
+class Layout:
+    """Owners and backups, through joins and deaths."""
+
+    def __init__(self) -> None:
+        self.owners: Sequence[NodeId | None] = NOBODY
+        self.backups: Sequence[NodeId | None] = NOBODY
+
+    @property
+    def copies(self) -> set[tuple[int, NodeId]]:
+        both = (self.owners, self.backups)
+        return {(p, n) for row in both for p, n in enumerate(row) if n is not None}
+
+    def assign(self, nodes: Sequence[NodeId], hosts: dict[NodeId, str] | None = None) -> None:
+        pairs = zip(self.backups, self.owners, strict=True)
+        present = [[n for n in pair if n is not None and n in nodes] for pair in pairs]
+        others = [[n] if n in nodes and n is not None else [] for n in self.backups]
+        owners = assign(nodes, self.owners, copies=others)
+        where = alone(nodes) if hosts is None else hosts
+        self.backups = assign_backups(nodes, where, owners, present)
+        self.owners = owners
+
+    def lose(self, node_id: NodeId) -> None:
+        """Promote the backups of a node that died."""
+        pairs = list(zip(self.owners, self.backups, strict=True))
+        self.owners = [backup if owner == node_id else owner for owner, backup in pairs]
+        self.backups = [None if node_id in pair else pair[1] for pair in pairs]
+
+
+def spread(shares: Counter[NodeId]) -> int:
+    return max(shares.values()) - min(shares.values())
+
+
+def check(layout: Layout, nodes: Sequence[NodeId]) -> None:
+    for owner, backup in zip(layout.owners, layout.backups, strict=True):
+        assert owner in nodes
+        assert backup in nodes
+        assert owner != backup
+    owned = [owner for owner in layout.owners if owner is not None]
+    assert spread(Counter(owned)) <= 1
+    assert spread(Counter(n for _, n in layout.copies)) <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_joins_move_no_copy_more_than_the_minimum(seed: int) -> None:
+    nodes = random_nodes(Random(seed), 12)
+    layout = Layout()
+    layout.assign(nodes[:1])
+    assert layout.backups == NOBODY
+    for count in range(2, len(nodes) + 1):
+        before = layout.copies
+        layout.assign(nodes[:count])
+        check(layout, nodes[:count])
+        minimum = 2 * PARTITION_COUNT // count
+        assert len(layout.copies - before) <= minimum * 1.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_death_moves_hardly_a_copy_that_need_not_be_made(seed: int) -> None:
+    random = Random(seed)
+    nodes = random_nodes(random, 12)
+    layout = Layout()
+    for count in range(1, 13):
+        layout.assign(nodes[:count])
+    while len(nodes) > 2:
+        dead = nodes.pop(random.randrange(len(nodes)))
+        layout.lose(dead)
+        survived = layout.copies
+        layout.assign(nodes)
+        check(layout, nodes)
+        missing = 2 * PARTITION_COUNT - len(survived)
+        assert len(layout.copies - survived) <= missing * 1.05
+
+
+@repeatable
+@given(seeds, st.integers(2, 12))
+def test_copies_are_even_whoever_has_what(seed: int, count: int) -> None:
+    random = Random(seed)
+    nodes = random_nodes(random, count)
+    layout = Layout()
+    layout.owners, layout.backups = random_owners(random, nodes), random_owners(random, nodes)
+    layout.assign(nodes)
+    check(layout, nodes)
+    settled = layout.copies
+    layout.assign(random.sample(nodes, count))
+    assert layout.copies == settled
+
+
+@repeatable
+@given(seeds, st.lists(st.integers(1, 4), min_size=2, max_size=4))
+def test_backup_is_on_another_host_however_uneven_they_are(seed: int, sizes: list[int]) -> None:
+    random = Random(seed)
+    nodes = random_nodes(random, sum(sizes))
+    names = [str(host) for host, size in enumerate(sizes) for _ in range(size)]
+    hosts = dict(zip(nodes, names, strict=True))
+    layout = Layout()
+    layout.assign(nodes, hosts)
+    for owner, backup in zip(layout.owners, layout.backups, strict=True):
+        assert owner is not None
+        assert backup is not None
+        assert hosts[owner] != hosts[backup]
+    settled = layout.copies
+    layout.assign(nodes, hosts)
+    assert layout.copies == settled
+    if max(sizes) * 2 <= sum(sizes) - 1:
+        assert spread(Counter(n for _, n in layout.copies)) <= 1
+
+
+def test_nodes_of_one_host_back_each_other() -> None:
+    nodes = random_nodes(Random(1), 3)
+    layout = Layout()
+    layout.assign(nodes, dict.fromkeys(nodes, "one"))
+    check(layout, nodes)
+
+
+def test_what_is_lost_has_no_backup_and_counts_for_nobody() -> None:
+    nodes = random_nodes(Random(2), 3)
+    lost = set(range(0, PARTITION_COUNT, 3))
+    owners = assign(nodes, NOBODY, lost)
+    backups = assign_backups(nodes, alone(nodes), owners, [[]] * PARTITION_COUNT, lost)
+    assert {p for p, backup in enumerate(backups) if backup is None} == lost
+    shares = Counter(n for row in (owners, backups) for n in row if n is not None)
+    assert spread(shares) <= 1
+
+
+def test_a_hundred_nodes_are_assigned_as_well() -> None:
+    nodes = random_nodes(Random(3), 100)
+    layout = Layout()
+    layout.assign(nodes)
+    check(layout, nodes)

@@ -26,6 +26,7 @@ from grid.partition.messages import (
     Publish,
     Release,
     Released,
+    RoundWanted,
 )
 from grid.partition.table import PartitionTable
 from grid.types import NO_TABLE, PARTITION_COUNT, LogLine, NodeId, PartitionId, SetTimer
@@ -40,7 +41,7 @@ class Desk:
 
     def __init__(self, table: PartitionTable | None = None) -> None:
         self.follower = Follower(node(1))
-        self.coordinator = Coordinator(self.follower)
+        self.coordinator = Coordinator(self.follower, backup_count=0)
         if table is None:
             self.coordinator.found()
         else:
@@ -52,11 +53,12 @@ class Desk:
         return self.follower.table
 
     def alive(self, *numbers: int) -> list[PartitionEffect]:
-        return self.coordinator.alive_changed(frozenset(map(node, numbers)))
+        return self.coordinator.alive_changed({node(n): f"host{n}" for n in numbers})
 
     def collect(self, *numbers: int) -> Collect:
         """Begin a round with these living members; return the question."""
         self.alive(*numbers)
+        self.coordinator.handle_message(node(1), RoundWanted())
         asked = of_kind(SendToNode, self.coordinator.handle_timer(CHECK_TIMER))
         assert [effect.node_id for effect in asked] == [node(number) for number in numbers]
         question = asked[0].message
@@ -66,7 +68,8 @@ class Desk:
     def holdings(
         self, number: int, question: Collect, held: list[Holding]
     ) -> list[PartitionEffect]:
-        answer = Holdings(question.round, NO_TABLE, held)
+        stamp = self.table.stamp if node(number) in self.table.order else NO_TABLE
+        answer = Holdings(question.round, stamp, held)
         return self.coordinator.handle_message(node(number), answer)
 
     def released(
@@ -266,9 +269,9 @@ def test_founder_that_gives_way_brings_its_empty_partitions_back() -> None:
     question = desk.collect(1, 2)
     desk.answer_for_own(question)
     asked = asked_to_release(desk.holdings(2, question, holds(other, node(2))))
-    # Each side gives up what the other shall have, and nothing else.
-    assert len(asked[node(1)]) == len(asked[node(2)]) == HALF
-    assert set(asked[node(1)]).isdisjoint(asked[node(2)])
+    # What it served for its own cluster, even what it shall have here.
+    assert len(asked[node(1)]) == HALF
+    assert len(asked[node(2)]) == PARTITION_COUNT
     desk.released(1, question, asked[node(1)])
     desk.released(2, question, asked[node(2)])
     assert set(desk.table.owned_by(node(2))) == set(asked[node(1)])

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from grid.partition.effects import AskHoldings, AskRelease, PartitionEffect, SendToNode, ServeTable
+from grid.partition.effects import (
+    AskHoldings,
+    AskRelease,
+    LeaveGranted,
+    PartitionEffect,
+    SendToNode,
+    ServeTable,
+)
 from grid.partition.follower import PENDING_MAX, Follower
 from grid.partition.messages import (
     Collect,
     CollectRefused,
     Holding,
     Holdings,
+    LeaveAllowed,
     Publish,
     Release,
     Released,
@@ -83,11 +91,42 @@ def test_coordinator_that_asks_again_with_the_same_stamp_is_answered() -> None:
 def test_release_is_for_the_coordinator_followed_only() -> None:
     follower = following(stamp(1, 3, 1))
     collect(follower, stamp(2, 4, 1))
-    assert follower.handle_message(node(3), Release(8, [1])) == []
-    (asked,) = follower.handle_message(node(4), Release(9, [1, 2]))
+    assert follower.handle_message(node(3), Release(1, [1], [])) == []
+    (asked,) = follower.handle_message(node(4), Release(1, [1, 2], [7]))
     assert isinstance(asked, AskRelease)
-    assert asked.partition_ids == (1, 2)
-    assert follower.released(asked.token, [2]) == [SendToNode(node(4), Released(9, [2]))]
+    assert (asked.partition_ids, asked.handovers) == ((1, 2), (7,))
+    assert follower.released(asked.token, [2]) == [SendToNode(node(4), Released(1, [2]))]
+
+
+def test_release_that_comes_after_its_round_is_not_obeyed() -> None:
+    follower = following(stamp(1, 3, 1))
+    collect(follower, stamp(1, 3, 2))
+    assert follower.handle_message(node(3), Release(7, [], [1])) == []
+    follower.adopt(table_of(stamp(1, 3, 2), [node(3), node(5)]))
+    assert follower.handle_message(node(3), Release(1, [], [1])) == []
+
+
+def test_older_table_than_promised_would_give_back_what_is_let_go_of() -> None:
+    follower = following(stamp(1, 3, 1))
+    collect(follower, stamp(1, 3, 3))
+    late = table_of(stamp(1, 3, 2), [node(3), node(5)])
+    assert follower.handle_message(node(3), Publish(late)) == []
+    following_table = table_of(stamp(1, 3, 3), [node(3), node(5)])
+    assert follower.handle_message(node(3), Publish(following_table)) != []
+
+
+def test_coordinator_s_own_node_may_learn_of_the_predecessor_s_last_table() -> None:
+    follower = following(stamp(1, 3, 1))
+    collect(follower, stamp(2, 5, 1))
+    late = table_of(stamp(1, 3, 2), [node(3), node(5)])
+    assert follower.handle_message(node(3), Publish(late)) == [ServeTable(late)]
+    own = table_of(stamp(2, 5, 1), [node(5)])
+    assert follower.adopt(own) == [ServeTable(own)]
+
+
+def test_leave_that_is_allowed_is_passed_on() -> None:
+    follower = following(stamp(1, 3, 1))
+    assert follower.handle_message(node(3), LeaveAllowed()) == [LeaveGranted()]
 
 
 def test_published_table_is_served_if_it_supersedes() -> None:

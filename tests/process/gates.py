@@ -13,8 +13,10 @@ from typing import NoReturn, TypeVar
 from grid.executor.options import ExecutorOptions
 from grid.membership.messages import MemberRecord, MemberState, PushPull
 from grid.partition.messages import PartitionMessage
+from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
 from grid.process.sessions import NodeTasks, Sessions
+from grid.replication.messages import ForStorage
 from grid.types import Address, NodeId
 from grid.wire.handshake import Hello
 from grid.wire.security import derive_keys
@@ -83,14 +85,16 @@ class Gate:
         self.sockets = Sockets("127.0.0.1", 0)
         self.address = Address("127.0.0.1", self.sockets.port)
         self.record = record_at(number, self.address)
-        self.heard: list[tuple[NodeId, PartitionMessage]] = []
+        self.heard: list[tuple[NodeId, PartitionMessage | ForStorage]] = []
         self.lists: list[tuple[NodeId, PushPull]] = []
         self.hellos: list[Hello] = []
+        self.events = EventLog(lambda: 1_000.0, f"n{number}")
         self._pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sessions = Sessions(
             NodeTasks(ExecutorOptions(), self._pair[0]),
             view=_unasked,
             status=_unasked,
+            events=self.events.since,
             on_peer_message=lambda sender, message: self.heard.append((sender, message)),
             on_exchange=self._on_exchange,
             on_shutdown=_unasked,
@@ -102,7 +106,7 @@ class Gate:
             keys,
             self.node_id,
             storage_count=1,
-            hand_over=lambda index, sock, welcome: False,
+            hand_over=lambda index, sock, welcome, client_id: False,
             open_session=self._open,
         )
 

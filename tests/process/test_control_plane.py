@@ -62,7 +62,7 @@ def table(*order: int, version: int = 1, term: int = 1) -> PartitionTable:
     """Return a table where the first of the order owns everything."""
     stamp = TableStamp(term, node(order[0]), version)
     owners: list[NodeId | None] = [node(order[0])] * PARTITION_COUNT
-    return make_table(stamp, list(map(node, order)), owners, [1] * PARTITION_COUNT)
+    return make_table(stamp, list(map(node, order)), owners, [1] * PARTITION_COUNT, backup_count=1)
 
 
 def hear(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import pytest
 import uvloop
@@ -20,17 +20,15 @@ from grid.membership.effects import (
     StreamPing,
 )
 from grid.membership.messages import Gossip, MemberRecord, MembershipMessage, MemberState, Nack
-from grid.partition.effects import AskHoldings, AskRelease, SendToNode, ServeTable
+from grid.partition.effects import AskHoldings, AskRelease, LeaveGranted, SendToNode, ServeTable
 from grid.partition.messages import AcceptLoss
 from grid.partition.table import make_table
 from grid.process import driver as driver_module
-from grid.process.datagrams import DatagramPort
+from grid.replication.assignments import assignments_of
 from grid.types import (
     INFO,
     PARTITION_COUNT,
-    Address,
     LogLine,
-    NodeId,
     PartitionId,
     SetTimer,
     TableStamp,
@@ -38,10 +36,8 @@ from grid.types import (
 from grid.wire.catalog import encode
 from grid.wire.datagram import DatagramSealer
 
-from .gates import KEYS, Gate, list_of, node_id, record_at, refusing, until
-
-OWN = record_at(1, Address("127.0.0.1", 7701))
-LATE_S = 0.25
+from .gates import KEYS, Gate, list_of, node_id, refusing, until
+from .rig import LATE_S, OWN, Rig
 
 
 class FakeTime:
@@ -52,90 +48,6 @@ class FakeTime:
 
     def monotonic(self) -> float:
         return self.now_s
-
-
-class NotingPlane:
-    """A plane that writes down what it hears, and wants what `wants` says, once."""
-
-    def __init__(self) -> None:
-        self.own = OWN
-        self.heard: list[tuple[Any, ...]] = []
-        self.wants: dict[str, Sequence[object]] = {}
-        self.known: dict[NodeId, MemberRecord] = {}
-        self.membership = self
-        self.members = self.known
-
-    def _hear(self, what: str, *details: object) -> Sequence[object]:
-        self.heard.append((what, *details))
-        return self.wants.pop(what, [])
-
-    def start(self) -> Sequence[object]:
-        return self._hear("start")
-
-    def handle_timer(self, timer: Hashable) -> Sequence[object]:
-        return self._hear(f"timer {timer}")
-
-    def woke_late(self, lateness_s: float) -> Sequence[object]:
-        return self._hear("late", round(lateness_s, 3))
-
-    def handle_datagram(self, sender: NodeId, source: Address, message: object) -> Sequence[object]:
-        return self._hear("datagram", sender, message)
-
-    def handle_peer_message(self, sender: NodeId, message: object) -> Sequence[object]:
-        return self._hear("peer", sender, message)
-
-    def handle_exchange(self, sender: NodeId, message: object) -> tuple[Sequence[object], object]:
-        return self._hear("asked", sender), list_of(1)
-
-    def exchange_ended(self, address: Address, sender: object, reply: object) -> Sequence[object]:
-        return self._hear("exchanged", address, sender)
-
-    def stream_ping_ended(self, probe: int, answer: object) -> Sequence[object]:
-        return self._hear("pinged", probe)
-
-    def connection_ended(self, sender: NodeId) -> Sequence[object]:
-        return self._hear("ended", sender)
-
-
-class NotingParts:
-    """Storage processes and a datagram port that write down what is wanted of them."""
-
-    def __init__(self, heard: list[tuple[Any, ...]]) -> None:
-        self._heard = heard
-
-    def __getattr__(self, what: str) -> Callable[..., None]:
-        return lambda *details: self._heard.append((what, *details))
-
-
-class Rig:
-    """A driver of such parts. `udp`: read this real socket instead."""
-
-    def __init__(self, udp: socket.socket | None = None) -> None:
-        self.plane = NotingPlane()
-        self.heard = self.plane.heard
-
-        def make_port(
-            receive: Callable[[NodeId, Address, MembershipMessage], None],
-        ) -> DatagramPort:
-            if udp is None:
-                return cast(DatagramPort, NotingParts(self.heard))
-            return DatagramPort(udp, None, KEYS, OWN.node_id, receive)
-
-        self.driver = driver_module.Driver(
-            cast(Any, self.plane),
-            KEYS,
-            cast(Any, NotingParts(self.heard)),
-            make_port,
-            late_s=LATE_S,
-            on_table=lambda: self.heard.append(("on_table",)),
-            on_declared_dead=lambda: self.heard.append(("on_declared_dead",)),
-        )
-
-    async def heard_of(self, what: str) -> None:
-        await until(lambda: any(heard[0] == what for heard in self.heard))
-
-    def perform(self, *effects: object) -> None:
-        self.driver.perform(cast(Any, effects))
 
 
 @pytest.fixture(name="clock")
@@ -314,16 +226,18 @@ def test_each_effect_goes_to_the_part_that_performs_it(caplog: pytest.LogCapture
         with caplog.at_level(INFO, "grid.cluster"):
             rig.perform(
                 AskHoldings(3),
-                AskRelease(4, (PartitionId(1),)),
+                AskRelease(4, (PartitionId(1),), (PartitionId(2),)),
                 ServeTable(table),
+                LeaveGranted(),
                 SelfDeclaredDead(),
                 LogLine(INFO, "something happened"),
             )
         assert rig.heard == [
             ("ask_holdings", 3),
-            ("ask_release", 4, (PartitionId(1),)),
-            ("serve", table, OWN.node_id),
+            ("ask_release", 4, (PartitionId(1),), (PartitionId(2),)),
+            ("serve", assignments_of(table, OWN.node_id, lambda _: 1), [OWN.id], False),
             ("on_table",),
+            ("on_leave_granted",),
             ("on_declared_dead",),
         ]
         assert "something happened" in caplog.text

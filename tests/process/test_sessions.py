@@ -10,7 +10,8 @@ import pytest
 from grid.partition.messages import AcceptLoss
 from grid.process import sessions as sessions_module
 from grid.transport.stream import dial, receive_exactly
-from grid.wire.catalog import decode_exchange, encode
+from grid.wire.catalog import decode_client_reply, decode_exchange, encode
+from grid.wire.control import Events, EventsWanted
 from grid.wire.frame import frame
 from grid.wire.handshake import Hello, Purpose
 
@@ -115,6 +116,21 @@ def test_peer_that_sends_a_list_is_cut() -> None:
             await send(sock, frame(encode(list_of(1))))
             assert await read_to_the_end(sock) == b""
             assert gate.heard == []
+
+    asyncio.run(scenario())
+
+
+def test_program_is_told_the_events_after_the_last_it_knows() -> None:
+    async def scenario() -> None:
+        with Gate(2).start() as gate:
+            gate.events.add("lost", "known", partitions=1)
+            gate.events.add("lost", "new", partitions=2)
+            sock = await connected(gate, Purpose.CONTROL)
+            await send(sock, frame(encode(EventsWanted(7, after=1))))
+            header = await within_patience(receive_exactly(sock, 4))
+            body = await within_patience(receive_exactly(sock, int.from_bytes(header, "big")))
+            assert decode_client_reply(body) == Events(7, gate.events.since(1))
+            sock.close()
 
     asyncio.run(scenario())
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import time
+from multiprocessing import Pipe
 
 import pytest
 
 from grid.process import storage as storage_module
 from grid.process.storage import REPLY_BYTES, StorageProcess
+from grid.replication.options import ReplicationOptions
 from grid.storage.messages import (
     Delete,
     Done,
@@ -27,14 +30,14 @@ from grid.storage.messages import (
 )
 from grid.storage.options import StorageOptions
 from grid.wire.catalog import encode, encode_in_pieces
-from grid.wire.family import ReleaseWanted
+from grid.wire.family import ReleaseDone, ReleaseWanted
 from grid.wire.frame import JOIN_BYTES_MAX, READER_BYTES, frame
 
 from .storages import (
-    PATIENCE_S,
     Storage,
     eventually,
     flat,
+    is_stored,
     next_reply,
     put,
     put_if,
@@ -65,7 +68,7 @@ def test_value_of_any_size_comes_back(size: int, storage: Storage) -> None:
     reply = reply_to(connection, get(2))
     assert isinstance(reply, FoundLarge if size > 65_528 else Found)
     assert bytes(reply.record[8:]) == value
-    assert reply_to(connection, Put(3, "m", 0, 1, b"l", value)) == Done(3, 1)
+    assert is_stored(reply_to(connection, Put(3, "m", 0, 1, b"l", value)), 3)
     assert isinstance(reply_to(connection, Take(4, "m", 0, 1, b"k")), Found | FoundLarge)
     assert reply_to(connection, get(5)) == Missing(5)
 
@@ -74,7 +77,7 @@ def test_value_sent_in_pieces_is_stored_whole(storage: Storage) -> None:
     connection = storage.connect()
     payload = random.Random(1).randbytes(3_000_000)
     connection.send_pieces(encode_in_pieces(put_if(1, b"k", b"\x00"), payload))
-    assert next_reply(connection) == Done(1, 1)
+    assert is_stored(next_reply(connection), 1)
     reply = reply_to(connection, get(2))
     assert isinstance(reply, FoundLarge)
     assert reply.record[8:] == b"\x00" + payload
@@ -91,7 +94,7 @@ def test_requests_cut_anywhere_are_answered_in_order(storage: Storage) -> None:
         end = generator.choice((1, 3, 4, 5, 100, READER_BYTES, 300_000))
         connection.socket.sendall(stream[:end])
         stream = stream[end:]
-    assert [next_reply(connection) for _ in sizes] == [Done(n, 1) for n in range(60)]
+    assert all(is_stored(next_reply(connection), number) for number in range(60))
     for number, size in enumerate(sizes):
         reply = reply_to(connection, get(number, str(number).encode()))
         assert isinstance(reply, Found | FoundLarge)
@@ -106,7 +109,7 @@ def test_pipelined_requests_are_answered_in_order(storage: Storage) -> None:
     replies = [next_reply(connection) for _ in numbers]
     assert all(isinstance(reply, Found) for reply in replies)
     assert request_numbers(replies) == list(numbers)
-    reply = reply_to(connection, Increment(9, "m", 0, 1, b"k", 0))
+    reply = reply_to(connection, Increment(5_000, "m", 0, 1, b"k", 0))
     assert isinstance(reply, Found)
     assert reply.record[9:] == b"\xcd\x13\x88"  # 5,000
 
@@ -117,7 +120,8 @@ def test_requests_of_several_callers_are_answered_together(storage: Storage) -> 
     connection.send_frame(encode(wanted))
     (message,) = replies_of(connection, 4)
     done, found, missing, refused = message.replies
-    assert (done, missing) == (Done(1, 1), Missing(3))
+    assert is_stored(done, 1)
+    assert missing == Missing(3)
     assert isinstance(found, Found)
     assert refused == Refused(4, RefusalReason.NOT_OWNER, 1)
 
@@ -174,8 +178,8 @@ def test_entries_end_while_nobody_asks(storage: Storage, monkeypatch: pytest.Mon
     put(connection, b"brief", b"v", ttl_ms=20)
     put(connection, b"lasting", b"v")
     assert eventually(lambda: storage.entries() == 1)
-    storage.control.send_bytes(encode(ReleaseWanted(3, [0])))
-    assert storage.control.poll(PATIENCE_S)
+    storage.control.send_bytes(encode(ReleaseWanted(3, [0], [])))
+    assert storage.wait_for(ReleaseDone) == ReleaseDone(3, [])
     assert isinstance(reply_to(connection, get(1, b"lasting")), Found)
 
 
@@ -191,17 +195,21 @@ class NotingPoll:
 
 
 def test_loop_does_not_sleep_while_more_entries_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grid.storage.store.EXPIRED_AT_ONCE_MAX", 10)
-    process = StorageProcess(None, None, StorageOptions())  # type: ignore[arg-type]
+    monkeypatch.setattr("grid.storage.many.EXPIRED_AT_ONCE_MAX", 10)
+    control, theirs = Pipe()
+    process = StorageProcess(theirs, None, StorageOptions(), ReplicationOptions())  # type: ignore[arg-type]
     process._poll.close()
     process._poll = noting = NotingPoll()  # type: ignore[assignment]
     process._store.serve({0: 1})
     for number in range(25):
-        process._handle(put_if(1, bytes([number]), b"v", ttl_ms=-1))
+        process._handle(put_if(number, bytes([number]), b"v", ttl_ms=1))
+    process._store._clock = process._store._many._clock = lambda: time.monotonic() + 1
     for _ in range(4):
         process._wait()
     assert process._store.holdings() == [(0, 1, 0)]
     assert noting.waits_s == [0, 0, 1.0, 1.0]
+    process._network._link.socket.close()
+    control.close()
 
 
 # -- connections that end ---------------------------------------------------------------------

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from grid.process import storage as storage_module
-from grid.process.storage import UNSENT_BYTES_MAX, _Connection
+from grid.process.storage import UNSENT_BYTES_MAX
+from grid.process.storage_link import ClientLink
 from grid.storage.messages import (
     Found,
     FoundLarge,
@@ -52,13 +53,13 @@ def fixture_storage():
 def fixture_unsent_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What waited to be sent, noted with each piece that was added."""
     noted: list[int] = []
-    keep = _Connection.keep
+    keep = ClientLink.keep
 
-    def noting_keep(self: _Connection, piece: bytes | memoryview) -> None:
+    def noting_keep(self: ClientLink, piece: bytes | memoryview) -> None:
         keep(self, piece)
         noted.append(self.unsent_bytes)
 
-    monkeypatch.setattr(_Connection, "keep", noting_keep)
+    monkeypatch.setattr(ClientLink, "keep", noting_keep)
     return noted
 
 

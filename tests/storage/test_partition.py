@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from grid.storage.expiry import Expiries
-from grid.storage.partition import Partition
+from grid.storage.partition import HISTORY_MAX, SHUT, Partition
 from grid.storage.record import pack_version
 
 
@@ -54,3 +57,80 @@ def test_removed_entry_takes_its_date_along() -> None:
     assert table.records == {}
     assert len(table.expiries) == 0
     assert table.expiries.take_over(9.0, 10) == []
+
+
+# -- gates ------------------------------------------------------------------------------------
+
+
+def gates(partition: Partition) -> tuple[int, int]:
+    return partition.read_gate, partition.write_gate
+
+
+def test_gates_are_those_of_the_epoch_while_they_are_open() -> None:
+    partition = Partition(3)
+    assert gates(partition) == (3, 3)
+    partition.set_epoch(4)
+    assert gates(partition) == (4, 4)
+
+
+def test_gate_of_writes_stays_shut_when_the_epoch_changes() -> None:
+    partition = Partition(3)
+    partition.set_writable(False)
+    partition.set_epoch(4)
+    assert gates(partition) == (4, SHUT)
+    partition.set_writable(True)
+    assert gates(partition) == (4, 4)
+
+
+def test_frozen_partition_opens_for_nothing_but_thawing() -> None:
+    partition = Partition(3)
+    partition.freeze()
+    for change in (lambda: partition.set_writable(True), lambda: partition.set_epoch(4)):
+        change()
+        assert gates(partition) == (SHUT, SHUT)
+    partition.thaw()
+    assert gates(partition) == (4, 4)
+
+
+def test_no_message_can_name_a_shut_gate() -> None:
+    with pytest.raises(OverflowError):
+        msgspec.msgpack.encode(SHUT)
+
+
+# -- what copies have -------------------------------------------------------------------------
+
+
+def test_entries_are_unconfirmed_until_the_copies_have_their_last_write() -> None:
+    partition = Partition(1)
+    partition.unconfirmed = {("m", b"a"): 2, ("m", b"b"): 3, ("n", b"a"): 5}
+    for sequence, left in ((1, 3), (2, 2), (4, 1), (5, 0)):
+        partition.confirm(sequence)
+        assert (partition.confirmed, len(partition.unconfirmed)) == (sequence, left)
+
+
+# -- history ----------------------------------------------------------------------------------
+
+
+def test_each_new_primary_says_what_it_has_inherited() -> None:
+    partition = Partition(1)
+    for epoch, sequence in ((3, 10), (7, 8)):
+        partition.sequence = sequence
+        partition.begin_epoch(epoch)
+        assert gates(partition) == (epoch, epoch)
+    assert partition.history == [(3, 10), (7, 8)]
+    # Written in epoch 1 and 2, then from 3 on, then from 7 on.
+    survived = [(1, 8), (2, 8), (3, 8), (7, 9), (8, 100)]
+    lost = [(1, 9), (2, 11), (3, 9), (6, 9)]
+    assert all(partition.has_survived(*write) for write in survived)
+    assert not any(partition.has_survived(*write) for write in lost)
+
+
+def test_what_became_of_very_old_writes_is_no_longer_known() -> None:
+    partition = Partition(1)
+    for epoch in range(2, 2 + HISTORY_MAX + 10):
+        partition.sequence += 1
+        partition.begin_epoch(epoch)
+    assert len(partition.history) == HISTORY_MAX
+    oldest = partition.history[0][0]
+    assert partition.has_survived(oldest - 2, 1) is None
+    assert partition.has_survived(oldest - 1, 1) is True

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.storage.messages import GetAll, PutAll, Records, RefusalReason, epochs_digest
-from grid.storage.partitions import Partitions, RefusedError
+from grid.storage.messages import Get, GetAll, PutAll, Records, RefusalReason, epochs_digest
+from grid.storage.partition import SHUT, Partition
+from grid.storage.partitions import MustWaitError, Partitions, RefusedError
+from grid.wire.catalog import encode
 
 from .samples import MAP, contents, store_serving
 
@@ -89,3 +91,74 @@ def test_batches_by_digest_write_and_read_the_same_entries_as_by_epochs() -> Non
     by_epochs = store.handle(GetAll(1, MAP, [(1, 1), (2, 1)], 0, b"\x02\x01", [b"b", b"x"]))
     assert by_digest == by_epochs
     assert isinstance(by_digest, Records)
+
+
+# -- roles and gates --------------------------------------------------------------------------
+
+
+def test_copy_that_becomes_primary_keeps_what_it_has(held: Partitions) -> None:
+    copy = held.copies[3] = Partition(4, 12, 3)
+    copy.freeze()
+    copy.table_to_write("m").records[b"k"] = b"record"
+    assert held.own(3, 5) is copy
+    held.changed()
+    assert held.copies == {}
+    assert held.get(3, 5) is held.get_to_write(3, 5) is copy
+    assert copy.history[-1] == (5, 12)
+    assert held.entries_of("m") == {3: {b"k": b"record"}}
+
+
+def test_primary_that_is_lent_is_a_copy_and_serves_nothing(held: Partitions) -> None:
+    primary = held.by_id[1]
+    held.lend(1, 8)
+    held.changed()
+    assert held.copies == {1: primary}
+    assert (primary.epoch, primary.outlets) == (8, ())
+    for epoch in (7, 8):
+        with pytest.raises(RefusedError):
+            held.get(1, epoch)
+    assert refusal(held, DIGEST) is RefusalReason.WRONG_EPOCH
+
+
+def test_frozen_partition_has_requests_of_its_epoch_wait_and_refuses_others(
+    held: Partitions,
+) -> None:
+    held.by_id[1].freeze()
+    held.changed()
+    for attempt in (
+        lambda: held.get(1, 7),
+        lambda: held.get_to_write(1, 7),
+        lambda: held.check([(2, 9), (1, 7)]),
+        lambda: held.check_batch([], DIGEST, b"\x02", [b"a"]),
+        lambda: held.check_writes({1, 2}, b""),
+    ):
+        with pytest.raises(MustWaitError):
+            attempt()
+    with pytest.raises(RefusedError):
+        held.get(1, 8)
+    assert held.get(2, 9) is held.by_id[2]
+
+
+@pytest.mark.parametrize("epoch", [SHUT, -1, 0])
+def test_shut_gate_lets_nobody_in_whatever_epoch_is_named(epoch: int, held: Partitions) -> None:
+    held.by_id[1].freeze()
+    held.changed()
+    if epoch == SHUT:
+        with pytest.raises(OverflowError):
+            encode(Get(1, MAP, 1, epoch, b"k"))
+        return
+    for attempt in (lambda: held.get(1, epoch), lambda: held.check([(1, epoch)])):
+        with pytest.raises(RefusedError):
+            attempt()
+
+
+def test_writer_is_told_how_much_it_waits_for(held: Partitions) -> None:
+    held.set_writable(held.by_id[1], False)
+    assert held.shut == {1}
+    with pytest.raises(MustWaitError) as raised:
+        held.get_to_write(1, 7)
+    assert raised.value.entries == {1: 1}
+    assert held.get(1, 7) is held.by_id[1]
+    held.set_writable(held.by_id[1], True)
+    assert held.get_to_write(1, 7) is held.by_id[1]
+    assert held.shut == set()

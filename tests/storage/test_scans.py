@@ -69,7 +69,9 @@ def test_pages_of_keys_end_as_well() -> None:
     store = store_serving(1)
     for number in range(2):
         # Beyond the store's limit, or it would take a million keys.
-        store._partitions[1].table_to_write(MAP).records[bytes([number]) * PAGE_BYTES] = bytes(8)
+        store.partitions.by_id[1].table_to_write(MAP).records[bytes([number]) * PAGE_BYTES] = bytes(
+            8
+        )
     first = page(store, with_values=False)
     assert (len(first.keys), first.trailing) == (1, 1)
     assert len(page(store, first.scan).keys) == 1

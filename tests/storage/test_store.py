@@ -12,6 +12,7 @@ from grid.storage.messages import (
     Delete,
     Done,
     Epochs,
+    Flush,
     Found,
     FoundLarge,
     Get,
@@ -24,18 +25,22 @@ from grid.storage.messages import (
     Request,
     Scan,
     Size,
+    Survived,
     Take,
     TakeAny,
     Taken,
+    WithBackup,
 )
 from grid.storage.options import StorageOptions
 from grid.storage.store import Store
 
+from .outlets import protect
 from .samples import (
     MAP,
     Clock,
     contents,
     get_all,
+    is_stored,
     plain_put,
     put,
     put_all,
@@ -54,11 +59,11 @@ FIVE, SIX = b"\x01\x05", b"\x01\x06"
 def test_entry_is_written_read_and_removed() -> None:
     store = store_serving(1)
     assert store.handle(Get(1, MAP, 1, 1, b"k")) == Missing(1)
-    assert store.handle(Put(2, MAP, 1, 1, b"k", b"")) == Done(2, 1)
+    assert store.handle(Put(2, MAP, 1, 1, b"k", b"")) == Done(2, 1, (1 << 40) + 1)
     reply = store.handle(Get(3, MAP, 1, 1, b"k"))
     assert isinstance(reply, Found)
     assert (reply.request, value_of(store, b"k")) == (3, b"")
-    assert store.handle(Delete(4, MAP, 1, 1, b"k", b"")) == Done(4, 1)
+    assert store.handle(Delete(4, MAP, 1, 1, b"k", b"")) == Done(4, 1, (1 << 40) + 2)
     assert store.handle(Delete(5, MAP, 1, 1, b"k", b"")) == Done(5, 0)
     assert store.handle(Get(6, MAP, 1, 1, b"k")) == Missing(6)
 
@@ -69,7 +74,7 @@ def test_large_value_is_answered_as_a_view_on_what_is_stored() -> None:
     get, take = Get(1, MAP, 1, 1, b"k"), Take(1, MAP, 1, 1, b"k")
     reply = store.handle(get)
     assert isinstance(reply, FoundLarge)
-    assert reply.record.obj is store._partitions[1].table(MAP).records[b"k"]
+    assert reply.record.obj is store.partitions.by_id[1].table(MAP).records[b"k"]
     assert record_in(store.handle(take)) == record_in(reply)
     assert store.handle(get) == Missing(1)
 
@@ -86,7 +91,7 @@ def test_maps_and_partitions_are_apart() -> None:
 
 def test_put_if_absent_answers_the_present_entry() -> None:
     store = store_serving(1)
-    assert store.handle(put_if(b"k", b"new", Condition.ABSENT)) == Done(1, 1)
+    assert is_stored(store.handle(put_if(b"k", b"new", Condition.ABSENT)))
     reply = store.handle(put_if(b"k", b"newer", Condition.ABSENT))
     assert record_in(reply) == record_of(store, b"k")
     assert value_of(store, b"k") == b"new"
@@ -97,7 +102,7 @@ def test_put_if_present_writes_only_over_an_entry() -> None:
     assert store.handle(put_if(b"k", b"new", Condition.PRESENT)) == Done(1, 0)
     assert contents(store) == {}
     put(store, b"k", b"old")
-    assert store.handle(put_if(b"k", b"new", Condition.PRESENT)) == Done(1, 1)
+    assert is_stored(store.handle(put_if(b"k", b"new", Condition.PRESENT)))
     assert value_of(store, b"k") == b"new"
 
 
@@ -106,7 +111,7 @@ def test_put_if_same_writes_only_over_the_version_named() -> None:
     put(store, b"k", b"old")
     version = version_in(store, b"k")
     assert store.handle(put_if(b"other", b"new", Condition.SAME, version)) == Done(1, 0)
-    assert store.handle(put_if(b"k", b"new", Condition.SAME, version)) == Done(1, 1)
+    assert is_stored(store.handle(put_if(b"k", b"new", Condition.SAME, version)))
     assert store.handle(put_if(b"k", b"newer", Condition.SAME, version)) == Done(1, 0)
     assert contents(store) == {b"k": b"new"}
 
@@ -117,7 +122,7 @@ def test_delete_with_a_version_removes_only_that_one() -> None:
     version = version_in(store, b"k")
     put(store, b"k")
     assert store.handle(Delete(1, MAP, 1, 1, b"k", version)) == Done(1, 0)
-    assert store.handle(Delete(1, MAP, 1, 1, b"k", version_in(store, b"k"))) == Done(1, 1)
+    assert is_stored(store.handle(Delete(1, MAP, 1, 1, b"k", version_in(store, b"k"))))
     assert contents(store) == {}
 
 
@@ -219,8 +224,8 @@ def test_clear_removes_one_maps_entries_and_all_that_is_left_of_the_map() -> Non
     store.handle(Put(1, "other", 1, 1, b"a", b"4"))
     assert store.handle(Clear(1, MAP, [(1, 1), (2, 1)])) == Done(1, 3)
     assert sorted(store.holdings()) == [(1, 1, 1), (2, 1, 0)]
-    assert MAP not in store._partitions[1].tables
-    assert store._held.entries_of(MAP) == {}
+    assert MAP not in store.partitions.by_id[1].tables
+    assert store.partitions.entries_of(MAP) == {}
 
 
 def test_batches_see_a_map_that_was_cleared_or_moved_anew() -> None:
@@ -264,6 +269,9 @@ def one_of_each(partition: int, epoch: int) -> list[Request]:
         Size(1, MAP, epochs),
         Clear(1, MAP, epochs),
         Scan(1, MAP, epochs, 0, True),
+        WithBackup(plain_put(b"k", b"new", partition=partition, epoch=epoch)),
+        Flush(1, epochs),
+        Survived(1, partition, epoch, 1 << 40),
     ]
 
 
@@ -293,6 +301,7 @@ def test_refusal_names_its_reason_and_leaves_nothing_changed(
 def test_every_request_is_carried_out_where_partition_and_epoch_are_right(index: int) -> None:
     store = store_serving(1, 2)
     put(store, b"k", FIVE, partition=2)
+    protect(store, 1, 2)
     assert not isinstance(store.handle(one_of_each(2, 1)[index]), Refused)
 
 

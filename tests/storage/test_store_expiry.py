@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from grid.storage.many import EXPIRED_AT_ONCE_MAX
 from grid.storage.messages import (
     Clear,
     Condition,
@@ -20,13 +21,14 @@ from grid.storage.messages import (
     TakeAny,
     Taken,
 )
-from grid.storage.store import EXPIRED_AT_ONCE_MAX, Store
+from grid.storage.store import Store
 
 from .samples import (
     MAP,
     Clock,
     contents,
     get_all,
+    is_stored,
     page,
     plain_put,
     put,
@@ -64,10 +66,38 @@ def test_entry_is_there_until_its_time_is_over(store: Store, clock: Clock) -> No
     assert value_of(store, b"lasting") == b"\x01\x06"
 
 
-def test_reading_an_entry_whose_time_is_over_removes_it(store: Store, clock: Clock) -> None:
+READS: dict[str, Request] = {
+    "Get": Get(1, MAP, 1, 1, b"brief"),
+    "GetAll": get_all((1, b"brief")),
+    "Take": Take(1, MAP, 1, 1, b"brief"),
+    "Delete": Delete(1, MAP, 1, 1, b"brief", b""),
+    "PutIf": put_if(b"brief", condition=Condition.PRESENT),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_entry_whose_time_is_over_is_removed_by_housekeeping_and_not_by_who_finds_it(
+    name: str, store: Store, clock: Clock
+) -> None:
     clock.now_s += 1
+    sequence = store.partitions.by_id[1].sequence
+    store.handle(READS[name])
     assert store.holdings() == [(1, 1, 2)]
-    store.handle(Get(1, MAP, 1, 1, b"brief"))
+    assert store.partitions.by_id[1].sequence == sequence
+    assert not store.expire()
+    assert store.holdings() == [(1, 1, 1)]
+    assert store.partitions.by_id[1].sequence == sequence + 1
+
+
+def test_nothing_expires_in_a_partition_that_is_being_handed_over(
+    store: Store, clock: Clock
+) -> None:
+    clock.now_s += 1
+    store.partitions.by_id[1].freeze()
+    assert not store.expire()
+    assert store.holdings() == [(1, 1, 2)]
+    store.partitions.by_id[1].thaw()
+    assert not store.expire()
     assert store.holdings() == [(1, 1, 1)]
 
 
@@ -90,12 +120,13 @@ def test_what_is_over_can_be_neither_taken_nor_deleted(store: Store, clock: Cloc
     put(store, b"brief", ttl_ms=1_000)
     clock.now_s += 1
     assert store.handle(Take(1, MAP, 1, 1, b"brief")) == Missing(1)
+    store.expire()
     assert store.holdings() == [(1, 1, 1)]
 
 
 def test_taken_entry_leaves_no_date_for_the_next_one_of_its_key(store: Store, clock: Clock) -> None:
     assert isinstance(store.handle(Take(1, MAP, 1, 1, b"brief")), Found)
-    assert store.handle(plain_put(b"brief", b"anew")) == Done(1, 1)
+    assert is_stored(store.handle(plain_put(b"brief", b"anew")))
     clock.now_s += 1
     assert not store.expire()
     assert value_of(store, b"brief") == b"anew"
@@ -109,6 +140,7 @@ def test_any_entry_is_taken_but_those_that_are_over(store: Store, clock: Clock) 
     assert isinstance(reply, Taken)
     assert reply.key == b"lasting"
     assert store.handle(TakeAny(1, MAP, [(1, 1)])) == Missing(1)
+    store.expire()
     assert store.holdings() == [(1, 1, 0)]
 
 
@@ -213,7 +245,8 @@ def test_what_is_over_is_absent_for_conditions(
     version = version_in(store, b"brief")
     clock.now_s += 1
     is_written = condition in (Condition.ALWAYS, Condition.ABSENT)
-    assert store.handle(put_if(b"brief", b"anew", condition, version)) == Done(1, int(is_written))
+    reply = store.handle(put_if(b"brief", b"anew", condition, version))
+    assert is_stored(reply) if is_written else reply == Done(1, 0)
     assert value_of(store, b"brief") == (b"anew" if is_written else None)
     clock.now_s += 10
     assert not store.expire()

@@ -12,6 +12,7 @@ from grid.storage.messages import (
     Delete,
     Done,
     Epochs,
+    Flush,
     Found,
     FoundLarge,
     Get,
@@ -30,13 +31,17 @@ from grid.storage.messages import (
     Request,
     Scan,
     Size,
+    Survived,
     Take,
     TakeAny,
     Taken,
+    WithBackup,
     epochs_digest,
 )
+from grid.storage.replies import Held
 from grid.wire.catalog import decode_storage_reply, decode_storage_request, encode
 
+from .outlets import protect
 from .samples import (
     MAP,
     Clock,
@@ -68,6 +73,9 @@ ANSWERS: dict[type[Request], tuple[type[Reply], ...]] = {
     Size: (Done,),
     Clear: (Done,),
     Scan: (Page,),
+    WithBackup: (Done, Found, FoundLarge, Missing),
+    Flush: (Done,),
+    Survived: (Done,),
 }
 
 # Mostly right, so that what is behind the checks is reached as well.
@@ -86,7 +94,18 @@ some_keys, some_values = st.lists(key, max_size=4), st.lists(value, max_size=4)
 one = (requests, maps, partitions, epochs, key)
 digests = st.sampled_from([0, epochs_digest([(1, 1), (2, 1)])]) | whole_numbers
 many = (requests, maps, pairs, digests, bytewise, some_keys)
+writes = st.one_of(
+    st.builds(Put, *one, value),
+    st.builds(Delete, *one, versions),
+    st.builds(Take, *one),
+    st.builds(Increment, *one, amounts),
+    st.builds(PutAll, *many, some_values, whole_numbers, whole_numbers),
+    st.builds(RemoveAll, *many, whole_numbers),
+)
 any_request: st.SearchStrategy[Request] = st.one_of(
+    st.builds(WithBackup, writes),
+    st.builds(Flush, requests, pairs),
+    st.builds(Survived, requests, partitions, epochs, whole_numbers),
     st.builds(Get, *one),
     st.builds(Put, *one, value),
     st.builds(
@@ -110,21 +129,28 @@ any_request: st.SearchStrategy[Request] = st.one_of(
 )
 
 
-@given(st.lists(any_request, min_size=10, max_size=30))
+clients = st.sampled_from([b"", b"client-of-16-byt"])
+
+
+@given(st.lists(any_request, min_size=10, max_size=30), clients)
 @settings(derandomize=True, deadline=None, max_examples=400)
-def test_every_request_gets_an_answer_of_its_kind(sent: list[Request]) -> None:
+def test_every_request_gets_an_answer_of_its_kind(sent: list[Request], client: bytes) -> None:
     clock = Clock()
     store = store_serving(1, 2, value_bytes_max=1024, clock=clock)
+    protect(store, 1)
     for request in sent:
         clock.now_s += 0.5
         decoded = decode_storage_request(encode(request))
         assert type(decoded) is type(request)
-        reply = store.handle(decoded)
-        assert isinstance(reply, (*ANSWERS[type(request)], Refused))
+        reply = store.handle(decoded, client)
+        reply = reply.reply if isinstance(reply, Held) else reply
+        # Who uses a number again is told what became of the request that had it first.
+        told_again = (Done, Found, Missing) if client else ()
+        assert isinstance(reply, (*ANSWERS[type(request)], *told_again, Refused))
         assert decode_storage_reply(encode(reply)).request == 1  # type: ignore[union-attr]
     while store.expire():
         pass
-    for _, held in store._partitions.items():
+    for _, held in store.partitions.by_id.items():
         for table in held.tables.values():
             assert all(len(kept) <= 16 for kept in table.records)
             assert all(len(record) <= 8 + 1024 for record in table.records.values())
@@ -247,14 +273,19 @@ def test_version_of_no_length_is_no_entrys() -> None:
 
 
 @pytest.mark.parametrize("ttl_ms", [-1, -(2**63)])
-def test_time_to_live_below_zero_is_over_at_once_in_every_table(ttl_ms: int) -> None:
-    store = store_serving(1, 2)
-    put(store, b"other", partition=2, ttl_ms=1_000)
+def test_time_to_live_below_zero_leaves_the_date_as_it_was_in_every_table(ttl_ms: int) -> None:
+    clock = Clock()
+    store = store_serving(1, 2, clock=clock)
+    put(store, b"k", partition=2, ttl_ms=1_000)
+    store.handle(put_all((2, b"l", b"v"), ttl_ms=1_000))
     for partition in (1, 2):
-        put(store, b"k", partition=partition, ttl_ms=ttl_ms)
-        store.handle(put_all((partition, b"l", b"v"), ttl_ms=ttl_ms))
-        assert value_of(store, b"k", partition=partition) is None
-        assert value_of(store, b"l", partition=partition) is None
+        put(store, b"k", b"anew", partition=partition, ttl_ms=ttl_ms)
+        store.handle(put_all((partition, b"l", b"anew"), ttl_ms=ttl_ms))
+        assert value_of(store, b"k", partition=partition) == b"anew"
+        assert value_of(store, b"l", partition=partition) == b"anew"
+    clock.now_s += 1
+    assert contents(store) == {b"k": b"anew", b"l": b"anew"}
+    assert contents(store, 2) == {}
 
 
 def test_longest_time_to_live_does_not_end() -> None:

@@ -184,9 +184,12 @@ class StoreAgainstDict(RuleBasedStateMachine):
     def put(self, name: str, partition: int, epoch: int, key: bytes, value: bytes) -> None:
         refused = self.refusal([(partition, epoch)])
         reply = self.store.handle(Put(1, name, partition, epoch, key, value))
-        assert reply == (refused or Done(1, 1))
-        if not refused:
-            self.is_new(partition, self.was_written((name, partition, key), value, self.ends_s(0)))
+        if refused:
+            assert reply == refused
+            return
+        version = self.was_written((name, partition, key), value, self.ends_s(0))
+        assert reply == Done(1, 1, int.from_bytes(version, "big"))
+        self.is_new(partition, version)
 
     @rule(
         value=values,
@@ -210,8 +213,9 @@ class StoreAgainstDict(RuleBasedStateMachine):
         if refused:
             assert reply == refused
         elif holds:
-            assert reply == Done(1, 1)
-            self.is_new(partition, self.was_written(place, value, self.ends_s(ttl_ms)))
+            written = self.was_written(place, value, self.ends_s(ttl_ms))
+            assert reply == Done(1, 1, int.from_bytes(written, "big"))
+            self.is_new(partition, written)
         else:
             is_told = condition is Condition.ABSENT
             assert reply == (self.found(place) if is_told else Done(1, 0))
@@ -231,9 +235,14 @@ class StoreAgainstDict(RuleBasedStateMachine):
         record, named = self.record(place), self.version(place, version)
         reply = self.store.handle(Delete(1, name, partition, epoch, key, named))
         is_meant = record is not None and named in (b"", record[:8])
-        refused = self.refusal([(partition, epoch)])
-        assert reply == (refused or Done(1, int(is_meant)))
-        if not refused and is_meant:
+        if refused := self.refusal([(partition, epoch)]):
+            assert reply == refused
+            return
+        assert isinstance(reply, Done)
+        assert (reply.count, reply.version > 0) == (int(is_meant), is_meant)
+        if is_meant:
+            assert reply.version >> 40 == epoch
+            self.is_new(partition, reply.version.to_bytes(8, "big"))
             del self.entries[place]
 
     @rule(**one)

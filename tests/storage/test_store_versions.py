@@ -6,10 +6,31 @@ from collections.abc import Callable
 
 import pytest
 
-from grid.storage.messages import Clear, Condition, Delete, Done, Increment, Request, Take
+from grid.storage.messages import (
+    Clear,
+    Condition,
+    Delete,
+    Done,
+    Increment,
+    PutAll,
+    Request,
+    Take,
+    TakeAny,
+)
+from grid.storage.record import pack_version
 from grid.storage.store import Store
 
-from .samples import MAP, plain_put, put, put_all, put_if, record_in, store_serving, version_in
+from .samples import (
+    MAP,
+    plain_put,
+    put,
+    put_all,
+    put_if,
+    record_in,
+    remove_all,
+    store_serving,
+    version_in,
+)
 
 WRITES: dict[str, Callable[[int], Request]] = {
     "Put": lambda epoch: plain_put(b"k", epoch=epoch),
@@ -29,7 +50,10 @@ def written(store: Store, name: str, epoch: int = 1) -> bytes:
     if isinstance(request, Increment):
         assert record_in(reply)[:8] == version_in(store, b"k", epoch=epoch)
     else:
-        assert reply == Done(1, 1)
+        assert isinstance(reply, Done)
+        assert reply.count == 1
+        version = int.from_bytes(version_in(store, b"k", epoch=epoch), "big")
+        assert reply.version == (0 if isinstance(request, PutAll) else version)
     return version_in(store, b"k", epoch=epoch)
 
 
@@ -37,6 +61,32 @@ def test_every_kind_of_write_gets_a_higher_version() -> None:
     store = store_serving(1)
     versions = [written(store, name) for name in [*WRITES, *WRITES]]
     assert versions == sorted(set(versions))
+
+
+REMOVALS: dict[str, Request] = {
+    "Delete": Delete(1, MAP, 1, 1, b"k", b""),
+    "Take": Take(1, MAP, 1, 1, b"k"),
+    "TakeAny": TakeAny(1, MAP, [(1, 1)]),
+    "RemoveAll": remove_all((1, b"k")),
+    "Clear": Clear(1, MAP, [(1, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_removal_counts_as_a_write_of_its_partition(name: str) -> None:
+    store = store_serving(1)
+    put(store, b"k")
+    store.handle(REMOVALS[name])
+    assert store.partitions.by_id[1].sequence == 2
+    put(store, b"k")
+    assert version_in(store, b"k") == pack_version(1, 3)
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_removal_of_what_is_not_there_uses_up_no_version(name: str) -> None:
+    store = store_serving(1)
+    store.handle(REMOVALS[name])
+    assert store.partitions.by_id[1].sequence == 0
 
 
 @pytest.mark.parametrize("remove", [Take(1, MAP, 1, 1, b"k"), Clear(1, MAP, [(1, 1)])])
@@ -64,7 +114,7 @@ def test_entry_keeps_its_version_when_the_epoch_changes() -> None:
     version = version_in(store, b"k")
     store.serve({1: 2})
     assert version_in(store, b"k", epoch=2) == version
-    assert store.handle(Delete(1, MAP, 1, 2, b"k", version)) == Done(1, 1)
+    assert store.handle(Delete(1, MAP, 1, 2, b"k", version)) == Done(1, 1, (2 << 40) + 2)
 
 
 @pytest.mark.parametrize(

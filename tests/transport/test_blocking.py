@@ -55,6 +55,13 @@ class TestWelcome:
             connection.close()
         assert (hellos[0].purpose, hellos[0].index) == (Purpose.STORAGE, 3)
 
+    def test_who_has_a_name_tells_it(self) -> None:
+        hellos: list[Hello] = []
+        name = b"n" * 16
+        with tcp_server(lambda sock: hellos.append(shake_hands(sock))) as address:
+            connect(address, KEYS, Purpose.STORAGE, client_id=name, timeout_s=PATIENCE_S).close()
+        assert hellos[0].client_id == name
+
     def test_ids_and_nonces_are_new_for_each_connection(self) -> None:
         hellos: list[Hello] = []
         for _ in range(2):

@@ -45,6 +45,9 @@ WORST_REPORT = NodeReport(
     tasks_queued=2**63,
     tasks_running=2**63,
     tasks_done=2**63,
+    at_risk=2**63,
+    unprotected=2**63,
+    lost_at_most=2**63,
 )
 
 

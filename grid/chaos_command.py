@@ -1,0 +1,189 @@
+"""``grid chaos``: a local cluster under a verifying workload, its nodes killed; the verdict.
+
+Not here: what is done and judged (``chaos/``, ``verification/``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from grid.chaos.nodes import LocalNodes
+from grid.chaos.plan import WRITES_PER_KILL, Wishes
+from grid.chaos.report import document_of, render
+from grid.chaos.run import Run, start_cluster
+from grid.config import Config
+
+BALLAST = 50_000
+SEEDS = 1 << 31
+INTERRUPTED = 130
+
+
+class ConsoleNarrator:
+    """A line for each event; on a terminal a bar below them. A context manager."""
+
+    def __init__(self, console: Console, minutes: float) -> None:
+        """Show a run of so many minutes."""
+        self._start_s = time.monotonic()
+        columns = (
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._bar: TaskID = self._progress.add_task("starting nodes", total=60 * minutes)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        since_s = time.monotonic() - self._start_s
+        self._progress.console.print(
+            f"{since_s:7.1f} s  {text}", highlight=False, markup=False, soft_wrap=True
+        )
+
+    def show(self, elapsed_s: float, text: str) -> None:
+        """Change the bar."""
+        self._progress.update(self._bar, completed=elapsed_s, description=text)
+
+    def __enter__(self) -> ConsoleNarrator:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+
+def run(options: argparse.Namespace, config: Config) -> int:
+    """Run chaos with the options of `config` on nodes of its own.
+
+    Returns: 1 when something was lost quietly or a read was wrong; 130 when interrupted.
+    """
+    wishes = Wishes(
+        minutes=options.minutes,
+        nodes=options.nodes,
+        kill=options.kill,
+        restart=options.restart,
+        rate=options.rate,
+        seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
+        writes_per_kill=options.writes,
+        kills_max=options.kills,
+    )
+    with (
+        ConsoleNarrator(Console(stderr=True), wishes.minutes) as narrator,
+        LocalNodes(config, wishes.nodes) as nodes,
+    ):
+        narrator.say(f"starting {wishes.nodes} nodes, seed {wishes.seed}")
+        clients = start_cluster(nodes, wishes.nodes)
+        chaos = Run(wishes, nodes, clients, narrator, ballast=options.ballast)
+        try:
+            chaos.run()
+        except KeyboardInterrupt:
+            chaos.tally.was_cut_short = True
+        finally:
+            nodes.close()  # First, or the clients would wait for answers.
+            for client in clients:
+                client.close()
+    document = document_of(wishes, chaos.findings, chaos.tally)
+    Console().print(render(document))
+    if options.json is not None:
+        options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    if document["verdict"] != "clean":
+        return 1
+    return INTERRUPTED if chaos.tally.was_cut_short else 0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--minutes", type=_minutes, default=1.0, metavar="M", help="how long to work (1)"
+    )
+    parser.add_argument("--nodes", type=_nodes, default=4, metavar="N", help="whole nodes (4)")
+    parser.add_argument("--kill", action="store_true", help="kill nodes, one at a time")
+    parser.add_argument("--restart", action="store_true", help="start a new node for each killed")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--seed", type=_seed, metavar="N", help="decides who is killed and what is written (random)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=_rate,
+        default=4000.0,
+        metavar="OPS",
+        help="operations a second at most (4000)",
+    )
+    parser.add_argument(
+        "--writes",
+        type=_count,
+        default=WRITES_PER_KILL,
+        metavar="N",
+        help=f"acknowledged writes between two kills ({WRITES_PER_KILL})",
+    )
+    parser.add_argument(
+        "--kills", type=_count, metavar="N", help="end after N kills, before the time is over"
+    )
+    parser.add_argument(
+        "--ballast",
+        type=_count,
+        default=BALLAST,
+        metavar="N",
+        help=f"entries that only lie there, for copying to take a while ({BALLAST})",
+    )
+
+
+def _file(text: str) -> Path:
+    """Refuse what cannot be written before the work is done, not after it."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
+    return path
+
+
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+    return number
+
+
+def _minutes(text: str) -> float:
+    return _number(text, 0.01, 10_000)
+
+
+def _rate(text: str) -> float:
+    return _number(text, 1, 1_000_000)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def _nodes(text: str) -> int:
+    return _whole(text, 2, 32)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, SEEDS)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0, 10_000_000)

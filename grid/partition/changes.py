@@ -1,0 +1,96 @@
+"""What has changed from one partition table to the next, for people and for the event log.
+
+A copy that is filled changes many tables a little; a person is told of promotions, moves, losses
+and of the moment when everything has its backup again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from grid.partition.table import PartitionTable
+from grid.types import INFO, PARTITION_COUNT, WARNING, LogLine, NodeId, PartitionId, short
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """The step from one table to the next, counted in partitions.
+
+    Attributes:
+        promoted: backups that took the place of a primary that is gone, by that primary.
+        moved: partitions that their living owner has handed over, or that are served again.
+        lost: partitions without an owner that had one.
+        accepted: partitions with an owner that had none.
+        has_new_members: whether the nodes are others than before.
+        is_protected_again: all have their backup and nothing moves, which was not so before.
+        newly_unprotected: partitions without a complete backup, if all had theirs before.
+    """
+
+    promoted: dict[NodeId, int]
+    moved: int
+    lost: int
+    accepted: int
+    has_new_members: bool
+    is_protected_again: bool
+    newly_unprotected: int
+
+
+def compare(old: PartitionTable, new: PartitionTable) -> TableChange:
+    """Return what has changed."""
+    promoted: Counter[NodeId] = Counter()
+    moved = lost = accepted = 0
+    for p in map(PartitionId, range(PARTITION_COUNT)):
+        before, after = old.primary_of(p), new.primary_of(p)
+        if before == after:
+            continue
+        if after is None:
+            lost += 1
+        elif before is None:
+            accepted += 1
+        elif before not in new.order:
+            promoted[before] += 1
+        else:
+            moved += 1
+    unprotected_before, unprotected = len(old.unprotected()), len(new.unprotected())
+    is_calm = not unprotected and not new.moving()
+    return TableChange(
+        dict(promoted),
+        moved,
+        lost,
+        accepted,
+        set(old.order) != set(new.order),
+        is_calm and bool(new.backup_count) and bool(unprotected_before or old.moving()),
+        0 if unprotected_before or len(new.order) < 2 else unprotected,
+    )
+
+
+def describe_change(old: PartitionTable, new: PartitionTable) -> list[LogLine]:
+    """Return what a person should know of the step from one table to the next."""
+    change = compare(old, new)
+    lines = []
+    if change.has_new_members or change.moved or change.accepted:
+        lines.append(
+            LogLine(
+                INFO,
+                f"partition table {new.term}.{new.version}: {len(new.order)} nodes, "
+                f"{change.moved + change.accepted} partitions changed owner",
+            )
+        )
+    lines += [
+        LogLine(WARNING, f"{short(node_id)} is gone: the backups of {count} partitions promoted")
+        for node_id, count in sorted(change.promoted.items())
+    ]
+    if change.lost:
+        lines.append(
+            LogLine(
+                WARNING,
+                f"{change.lost} partitions lost with the nodes that held them; their keys "
+                "raise PartitionLostError until the loss is accepted (grid accept-loss)",
+            )
+        )
+    if change.newly_unprotected:
+        lines.append(LogLine(INFO, f"{change.newly_unprotected} partitions are without backup"))
+    if change.is_protected_again:
+        lines.append(LogLine(INFO, "balanced, all partitions have a backup"))
+    return lines

@@ -1,0 +1,388 @@
+"""The stream from one storage process to another: numbered parcels, sent again until receipted.
+
+Responsible for: order and repetition over links that may lose what is on its way when they break;
+the allowance, by which the receiver knows what is lost with the sender; how much of fills is on its
+way.
+
+Not responsible for: the window of each copy (``outlet.py``), what a fill consists of
+(``fills.py``), what the receiver does (``receiving.py``), which copies there are and what follows
+from a full window (``primaries.py``).
+
+Theory of operation. Changes wait until somebody waits for them, until they are old or many
+enough; then they travel as one parcel. A receipt is cumulative. All that is not receipted is kept,
+which the windows bound; so a gap is always closed by sending again, and a copy needs to be filled
+anew only when it does not fit for another reason.
+
+The *allowance* is a promise to the receiver: no more writes than this number will have been
+acknowledged before a later parcel is receipted. It counts from when the receiver has it, so raising
+it takes a round trip, during which writers may have to wait; it follows what is written in such a
+time. When the sender dies, what it had acknowledged and the receiver has not got is at most the
+allowance less the writes received.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from grid.replication.fills import Fills
+from grid.replication.messages import FillBegin, FillEnd, Item, Parcel, Receipt, encode_stream
+from grid.replication.options import ReplicationOptions
+from grid.replication.outlet import CopyOutlet, CopyState
+
+PARCEL_BYTES = 256 * 1024
+"""So much is sent without waiting for more."""
+
+RESEND_S, RESEND_MAX_S = 0.2, 1.0
+"""Without a receipt for so long, parcels are sent again; each pause doubles."""
+
+RESEND_BYTES = 4 * 1024 * 1024
+"""Sent again at a time; the rest when these are receipted."""
+
+MARGIN_MAX = 100_000
+"""The allowance is not raised beyond this just because somebody waits."""
+
+UNACKED_MAX = 64
+"""Parcels without receipt; what is written meanwhile waits to go together."""
+
+IDLE_S = 1.0
+"""Without writes for so long, the allowance is taken back: nothing can be lost."""
+
+ALLOWANCE_SPARE = 8
+"""One in so many is allowed beyond what was written in a round trip."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A parcel without receipt."""
+
+    number: int
+    body: bytes
+    sent_s: float
+    entries: int
+    allowance: int
+    fill_bytes: int
+    marks: list[tuple[CopyOutlet, int, int, int]]
+    """Of each copy concerned: the last sequence in it, operations, bytes."""
+    filled: list[CopyOutlet] = field(default_factory=list)
+
+
+class Agenda:
+    """When somebody has to look after the channels of a process: seconds on its clock."""
+
+    __slots__ = ("due_s",)
+
+    def __init__(self) -> None:
+        """At once."""
+        self.due_s = 0.0
+
+
+class Channel:
+    """All copies that one other storage process has of this one's partitions."""
+
+    def __init__(
+        self,
+        node_id: bytes,
+        index: int,
+        options: ReplicationOptions,
+        clock: Callable[[], float],
+        agenda: Agenda,
+        on_full: Callable[[CopyOutlet], None],
+        on_gates: Callable[[Channel], None],
+    ) -> None:
+        """Begin without copies.
+
+        Args:
+            node_id: the other node.
+            index: its storage process.
+            options: of replication.
+            clock: seconds.
+            agenda: is told when `tick` is due earlier than `due_s` has said.
+            on_full: called when a complete copy's window has become full.
+            on_gates: called when `is_shut` has changed.
+        """
+        self.node_id = node_id
+        self.index = index
+        self.options = options
+        self._clock = clock
+        self._agenda = agenda
+        self._on_full = on_full
+        self._on_gates = on_gates
+        self.outlets: dict[int, CopyOutlet] = {}
+        self.touched: dict[CopyOutlet, None] = {}
+        self.outgoing: list[bytes] = []
+        """To be sent now."""
+        self.completed: list[CopyOutlet] = []
+        """Whose fills have ended since somebody looked."""
+        self.entries = 0
+        self._acked_entries = 0
+        self._allowance = 0
+        self._margin = 0
+        self._largest = 0
+        """Writes of a recent request: the next one is to have room as well."""
+        self._wanted = 0
+        self._last_flush_entries = 0
+        self._written_s = 0.0
+        self.is_urgent = False
+        """Somebody waits."""
+        self.is_late = False
+        self._was_shut = True
+        self._pending: list[Item] = []
+        self._pending_bytes = 0
+        self._pending_since_s = 0.0
+        self._pending_fill_bytes = 0
+        self._pending_filled: list[CopyOutlet] = []
+        self._unacked: deque[_Sent] = deque()
+        self._number = 0
+        self._resend_s = RESEND_S
+        self._resent_s = 0.0
+        self._fill_bytes = 0
+        self.fills = Fills(clock)
+
+    # -- what is written ------------------------------------------------------------------
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last parcel, or of the next one if something waits to be sent."""
+        return self._number + (1 if self._pending else 0)
+
+    @property
+    def receipted_number(self) -> int:
+        """The number up to which there are receipts."""
+        return self._unacked[0].number - 1 if self._unacked else self._number
+
+    @property
+    def at_risk(self) -> int:
+        """Acknowledged writes that the other process may not have."""
+        return self.entries - self._acked_entries
+
+    @property
+    def room(self) -> int:
+        """How many more writes may be acknowledged."""
+        return self._allowance - self.entries
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether writers must wait for this channel."""
+        return self.is_late or self._allowance <= self.entries
+
+    def add(self, item: Item, size_bytes: int) -> None:
+        """Take something to be sent."""
+        if not self._pending:
+            now_s = self._pending_since_s = self._clock()
+            due_s = now_s + self.options.flush_interval_s
+            if due_s < self._agenda.due_s:
+                self._agenda.due_s = due_s
+        self._pending.append(item)
+        self._pending_bytes += size_bytes
+        if self._pending_bytes >= PARCEL_BYTES:
+            self._agenda.due_s = 0.0
+
+    def count(self, entries: int) -> None:
+        """Count writes that are acknowledged before the other process has them."""
+        self.entries += entries
+        if entries > self._largest:
+            self._largest = entries
+        if self._allowance <= self.entries:
+            self._check_gates()
+
+    def on_full(self, outlet: CopyOutlet) -> None:
+        """Pass on that a copy's window is full."""
+        self._on_full(outlet)
+
+    def hurry(self) -> None:
+        """Somebody waits."""
+        self.is_urgent = True
+        self._agenda.due_s = 0.0
+
+    def want(self, entries: int) -> None:
+        """Ask for room: so many writes wait."""
+        self.hurry()
+        if self.room < entries:
+            self._wanted = max(self._wanted, entries)
+
+    # -- sending --------------------------------------------------------------------------
+
+    def due_s(self) -> float | None:
+        """Return when `tick` has something to do; None: not before something happens."""
+        dues = []
+        may_flush = len(self._unacked) < UNACKED_MAX
+        if may_flush and (self.is_urgent or self._pending_bytes >= PARCEL_BYTES):
+            return 0.0
+        if may_flush and self._pending:
+            dues.append(self._pending_since_s + self.options.flush_interval_s)
+        if self._unacked:
+            oldest_s = self._unacked[0].sent_s
+            dues.append(max(oldest_s, self._resent_s) + self._resend_s)
+            if not self.is_late:
+                dues.append(oldest_s + self.options.window_age_max_s)
+        elif self._allowance > self.entries and not self._pending:
+            dues.append(self._written_s + IDLE_S)
+        return min(dues, default=None)
+
+    def tick(self, now_s: float) -> None:
+        """Send what is due, note what is late."""
+        is_due = (
+            self.is_urgent
+            or self._pending_bytes >= PARCEL_BYTES
+            or now_s >= self._pending_since_s + self.options.flush_interval_s
+        )
+        if self._wanted and self._unacked:
+            on_its_way = self._unacked[-1].allowance - self.entries
+            self._wanted = 0 if on_its_way >= self._wanted else self._wanted
+        if len(self._unacked) < UNACKED_MAX and (self._wanted or (self._pending and is_due)):
+            self._flush(now_s)
+        self.is_urgent = False
+        if self._unacked:
+            oldest_s = self._unacked[0].sent_s
+            if not self.is_late and now_s >= oldest_s + self.options.window_age_max_s:
+                self.is_late = True
+                self._check_gates()
+            if now_s >= max(oldest_s, self._resent_s) + self._resend_s:
+                self._resend_s = min(2 * self._resend_s, RESEND_MAX_S)
+                self._resend(now_s)
+        elif self._allowance > self.entries and now_s >= self._written_s + IDLE_S:
+            self._margin = 0
+            self._flush(now_s)
+
+    def _flush(self, now_s: float) -> None:
+        items, self._pending = self._pending, []
+        if self.entries > self._last_flush_entries or self._wanted:
+            self._written_s = now_s
+            if self._wanted:  # It was too small: somebody waits.
+                self._margin = max(min(4 * self._margin, MARGIN_MAX), 2 * self._wanted)
+        self._last_flush_entries = self.entries
+        self._wanted = 0
+        self._number += 1
+        allowance = self.entries + self._margin
+        body = encode_stream(Parcel(self._number, self.entries, allowance, items))
+        marks = []
+        for outlet in self.touched:
+            marks.append(
+                (outlet, outlet.held.sequence, outlet.pending_operations, outlet.pending_bytes)
+            )
+            outlet.pending_operations = outlet.pending_bytes = 0
+        self.touched = {}
+        self._unacked.append(
+            _Sent(
+                self._number, body, now_s, self.entries, allowance, self._pending_fill_bytes,
+                marks, self._pending_filled,
+            )
+        )  # fmt: skip
+        self._pending_bytes = self._pending_fill_bytes = 0
+        self._pending_filled = []
+        self.outgoing.append(body)
+        if allowance < self._allowance:
+            self._allowance = allowance
+            self._check_gates()
+
+    def _resend(self, now_s: float) -> None:
+        self._resent_s = now_s
+        room_bytes = RESEND_BYTES
+        for sent in self._unacked:
+            self.outgoing.append(sent.body)
+            room_bytes -= len(sent.body)
+            if room_bytes <= 0:
+                return
+
+    # -- receipts -------------------------------------------------------------------------
+
+    def receive(self, receipt: Receipt, now_s: float) -> list[CopyOutlet]:
+        """Take a receipt; return the copies of which something was receipted."""
+        if receipt.number > self._number:
+            return []
+        concerned: list[CopyOutlet] = []
+        broken = set(receipt.broken)
+        has_progress = False
+        while self._unacked and self._unacked[0].number <= receipt.number:
+            sent = self._unacked.popleft()
+            has_progress = True
+            self._fill_bytes -= sent.fill_bytes
+            self._adapt(sent)
+            self._acked_entries = sent.entries
+            for outlet, sequence, operations, size_bytes in sent.marks:
+                if outlet.held.partition_id not in broken:
+                    outlet.acked = max(outlet.acked, sequence)
+                outlet.operations -= operations
+                outlet.bytes -= size_bytes
+                concerned.append(outlet)
+            for outlet in sent.filled:
+                if outlet.held.partition_id not in broken:
+                    outlet.state = CopyState.COMPLETE
+                    self.completed.append(outlet)
+                    concerned.append(outlet)
+        if has_progress:
+            self._resend_s = RESEND_S
+            self._resent_s = 0.0
+        if receipt.is_gap and now_s >= self._resent_s + self.options.flush_interval_s:
+            self._resend(now_s)
+        is_late = bool(self._unacked) and (
+            now_s >= self._unacked[0].sent_s + self.options.window_age_max_s
+        )
+        self.is_late = is_late
+        self._check_gates()
+        return concerned
+
+    def _check_gates(self) -> None:
+        if self.is_shut != self._was_shut:
+            self._was_shut = self.is_shut
+            self._on_gates(self)
+
+    def _adapt(self, sent: _Sent) -> None:
+        """The receiver has this parcel's allowance: it counts, unless a later one is lower."""
+        later = min((other.allowance for other in self._unacked), default=sent.allowance)
+        self._allowance = min(sent.allowance, later)
+        used = self.entries - self._acked_entries  # Since the flush before that one.
+        usual = used + used // ALLOWANCE_SPARE + self._largest if used else 0
+        least = min(self._margin, 1)  # Nothing while nobody writes.
+        self._margin = max(usual, self._margin * 7 // 8, least)
+        self._largest = self._largest * 7 // 8
+
+    # -- fills ----------------------------------------------------------------------------
+
+    def attach(self, outlet: CopyOutlet) -> None:
+        """Send to this copy: all of it first, unless it is complete."""
+        self.outlets[outlet.held.partition_id] = outlet
+        if not outlet.is_complete:
+            self.fills.add(outlet)
+
+    def drop(self, outlet: CopyOutlet) -> None:
+        """Send nothing more to this copy."""
+        if self.outlets.get(outlet.held.partition_id) is outlet:
+            del self.outlets[outlet.held.partition_id]
+        self._stop_filling(outlet)
+
+    def refill(self, outlet: CopyOutlet) -> None:
+        """Fill a copy from the beginning."""
+        self._stop_filling(outlet)
+        self.fills.add(outlet)
+
+    def _stop_filling(self, outlet: CopyOutlet) -> None:
+        outlet.state = CopyState.WAITING
+        self.fills.remove(outlet)
+        for filled in (self._pending_filled, *(sent.filled for sent in self._unacked)):
+            if outlet in filled:
+                filled.remove(outlet)
+
+    @property
+    def has_fill_to_send(self) -> bool:
+        """Whether `pump` would send something."""
+        return self.fills.has_work and self._fill_bytes < self.options.fill_bytes_in_flight_max
+
+    def pump(self) -> CopyOutlet | None:
+        """Send the next part of a fill; return the copy if its fill begins now."""
+        part = self.fills.next_part()
+        self.add(part.item, part.size_bytes)
+        self._pending_fill_bytes += part.size_bytes
+        self._fill_bytes += part.size_bytes
+        if not self.has_fill_to_send:
+            self.hurry()  # Nothing more comes to go with it.
+        if isinstance(part.item, FillBegin):
+            part.outlet.state = CopyState.FILLING
+            part.outlet.begun_in = self._number + 1
+            return part.outlet
+        if isinstance(part.item, FillEnd):
+            self.touched[part.outlet] = None
+            self._pending_filled.append(part.outlet)
+        return None

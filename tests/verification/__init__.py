@@ -1,0 +1,1 @@
+"""The checker must find what is wrong, and nothing else."""
