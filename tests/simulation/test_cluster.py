@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from grid.membership.effects import MemberChanged
 from grid.membership.messages import Beacon, MembershipMessage, MemberState
 from grid.partition.messages import Publish, TableWanted
 from grid.process.control_plane import NodeEffect
-from grid.simulation.cluster import SimulatedCluster
+from grid.simulation.cluster import ClusterNode, SimulatedCluster
 from grid.simulation.network import NetworkFaults
 from grid.types import NO_TABLE, Address, NodeId, PartitionId
 
@@ -38,6 +39,10 @@ from .samples import (
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYBODY_KNOWS_S = 30.0
+
+
+def has_ended(node: ClusterNode) -> bool:
+    return not node.is_running
 
 
 # -- forming ----------------------------------------------------------------------------------
@@ -293,7 +298,7 @@ def test_coordinators_may_leave_one_after_the_other() -> None:
     while len(cluster.running) > 1:
         leaver = cluster.coordinator
         leaver.leave()
-        assert cluster.comes_true(lambda leaver=leaver: not leaver.is_running)
+        assert cluster.comes_true(partial(has_ended, leaver))
         assert cluster.settles()
         terms.append(cluster.table.term)
         assert entry_counts(cluster) == before

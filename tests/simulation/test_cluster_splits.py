@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -123,7 +124,7 @@ def test_what_the_smaller_side_wrote_during_the_split_is_discarded(seed: int) ->
     small, large = split_in_two(cluster, 2, seed)
     parted = {p for p in range(256) if cluster.holders(p) & large and cluster.holders(p) & small}
     for side in (small, large):
-        assert cluster.comes_true(lambda side=side: is_served_by(cluster, side, parted))
+        assert cluster.comes_true(partial(is_served_by, cluster, side, parted))
     p = min(parted)
     for side, key in ((small, b"small"), (large, b"large")):
         node = next(n for n in side_of(cluster, side) if p in n.store.partitions.by_id)

@@ -1,22 +1,20 @@
-"""Whole clusters with clients under faults: clean for many seeds, violated when something is broken.
+"""Whole clusters under faults: clean for many seeds, violated when something is broken on purpose.
 
 ``grid sim --data --seeds N`` runs more seeds; a seed that fails comes into `FAILED_ONCE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from itertools import count
 
 import pytest
 
-from grid.replication.channel import Channel
-from grid.replication.primaries import Primaries
-from grid.replication.receiving import Copies, Sender
-from grid.replication.replicator import Replicator
-from grid.replication.messages import Parcel, Receipt
+from grid.replication import receiving
 from grid.simulation.data_trial import DataOutcome, DataPlan, DataTrial
-from grid.storage.partition import Partition
+from grid.storage.applying import Admit
+from grid.storage.applying import apply as really_apply
+from grid.storage.changes import AnyChange, Change
+from grid.storage.partition import Partition, Table
 
 SEEDS = range(40)
 FAILED_ONCE = (
@@ -47,3 +45,50 @@ def test_ten_minutes_of_faults_do_no_harm_that_is_not_reported(seed: int) -> Non
 def test_seed_that_once_failed_is_clean(plan: DataPlan) -> None:
     outcome = run(plan)
     assert outcome.is_clean, outcome.document()
+
+
+def test_seed_decides_everything() -> None:
+    first, again = (run(DataPlan(seed=3, minutes=1.0)) for _ in range(2))
+    assert first.trace_hash == again.trace_hash
+    assert first.document() == again.document()
+
+
+# -- the trial finds what is broken on purpose ------------------------------------------------
+
+
+def test_change_that_a_copy_swallows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count()
+
+    def swallow(change: AnyChange, admit: Admit, now_s: float) -> None:
+        if isinstance(change, Change) and next(numbers) % 50 == 0:
+            held = admit(change.partition, change.epoch, change.sequence)
+            if held is not None:
+                held.sequence = change.sequence
+            return
+        really_apply(change, admit, now_s)
+
+    monkeypatch.setattr(receiving, "apply", swallow)
+    outcome = run(DataPlan(seed=1, minutes=2.0))
+    assert outcome.unequal_copies or outcome.findings.sync_lost
+    assert not outcome.is_clean
+
+
+def test_loss_that_is_denied_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Partition, "has_survived", lambda *_: True)
+    outcome = run(DataPlan(seed=30))
+    assert outcome.findings.lost_unreported > 0
+    assert not outcome.is_clean
+
+
+def test_entry_that_comes_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count()
+    really_remove = Table.remove
+
+    def forget_to_remove(table: Table, key: bytes) -> None:
+        if next(numbers) % 20:
+            really_remove(table, key)
+
+    monkeypatch.setattr(Table, "remove", forget_to_remove)
+    outcome = run(DataPlan(seed=1, minutes=2.0))
+    assert outcome.findings.stale_reads + outcome.findings.lost_unreported > 0
+    assert not outcome.is_clean

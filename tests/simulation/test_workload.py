@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from functools import partial
 from itertools import pairwise
 
 from grid.simulation.workload import Workload
@@ -157,7 +158,7 @@ def test_write_that_died_with_its_node_has_not_survived() -> None:
         workload.pause()
         assert cluster.comes_true(lambda: workload.is_quiet)
         writes = [one for one in notes.noted if one.version and not one.is_sync]
-        answers = look(cluster, lambda done, writes=writes: workload.ask_survived(writes, done))
+        answers = look(cluster, partial(workload.ask_survived, writes))
         assert isinstance(answers, dict)
         lost = [one for one in writes if not answers[one]]
         if lost:
