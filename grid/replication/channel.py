@@ -37,6 +37,9 @@ PARCEL_BYTES = 256 * 1024
 RESEND_S, RESEND_MAX_S = 0.2, 1.0
 """Without a receipt for so long, parcels are sent again; each pause doubles."""
 
+BYTES_PER_S_MIN = 4 * 1024 * 1024
+"""A parcel is on its way no longer than this speed takes."""
+
 RESEND_BYTES = 4 * 1024 * 1024
 """Sent again at a time; the rest when these are receipted."""
 
@@ -214,7 +217,7 @@ class Channel:
             dues.append(self._pending_since_s + self.options.flush_interval_s)
         if self._unacked:
             oldest_s = self._unacked[0].sent_s
-            dues.append(max(oldest_s, self._resent_s) + self._resend_s)
+            dues.append(self._resend_due_s)
             if not self.is_late:
                 dues.append(oldest_s + self.options.window_age_max_s)
         elif self._allowance > self.entries and not self._pending:
@@ -239,7 +242,7 @@ class Channel:
             if not self.is_late and now_s >= oldest_s + self.options.window_age_max_s:
                 self.is_late = True
                 self._check_gates()
-            if now_s >= max(oldest_s, self._resent_s) + self._resend_s:
+            if now_s >= self._resend_due_s:
                 self._resend_s = min(2 * self._resend_s, RESEND_MAX_S)
                 self._resend(now_s)
         elif self._allowance > self.entries and now_s >= self._written_s + IDLE_S:
@@ -276,6 +279,13 @@ class Channel:
         if allowance < self._allowance:
             self._allowance = allowance
             self._check_gates()
+
+    @property
+    def _resend_due_s(self) -> float:
+        """When to send again: large parcels take their time, and must not be sent meanwhile."""
+        oldest = self._unacked[0]
+        patience_s = self._resend_s + len(oldest.body) / BYTES_PER_S_MIN
+        return max(oldest.sent_s, self._resent_s) + patience_s
 
     def _resend(self, now_s: float) -> None:
         self._resent_s = now_s

@@ -106,7 +106,7 @@ def test_parcel_without_receipt_is_sent_again_each_time_later(line: Line) -> Non
         line.now_s = max(line.now_s, due_s)
         if again := line.tick():
             assert again == [parcel]
-            waits.append(round(line.now_s - begun_s, 6))
+            waits.append(round(line.now_s - begun_s, 2))  # Its few bytes take microseconds.
             begun_s = line.now_s
     assert waits == [RESEND_S, 2 * RESEND_S, 4 * RESEND_S, *[RESEND_MAX_S] * 3]
     line.receipt(parcel.number)
@@ -208,6 +208,23 @@ def test_allowance_is_taken_back_when_nothing_is_written(line: Line) -> None:
     assert line.channel.due_s() is None
 
 
+def test_allowance_that_is_lowered_while_a_higher_one_is_on_its_way_is_the_lower_one(
+    line: Line,
+) -> None:
+    outlet = line.complete()
+    sent = []
+    for _ in range(2):
+        line.write(outlet)
+        sent += line.tick(FLUSH_S)
+    line.receipt(sent[0].number)  # Few writes in a round trip: less is allowed from now on.
+    line.write(outlet)
+    (lower,) = line.tick(FLUSH_S)
+    assert lower.allowance < sent[1].allowance
+    assert line.channel.room == lower.allowance - lower.entries
+    line.receipt(sent[1].number)
+    assert line.channel.room == lower.allowance - lower.entries
+
+
 def test_line_is_late_while_its_oldest_parcel_is_old(line: Line) -> None:
     line.write(line.complete())
     (parcel,) = line.tick(FLUSH_S)
@@ -222,7 +239,7 @@ def test_line_is_late_while_its_oldest_parcel_is_old(line: Line) -> None:
 
 events = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.integers(1, 40)),
+        st.tuples(st.just("write"), st.sampled_from([1, 1, 2, 40, 10_000])),
         st.tuples(st.just("want"), st.integers(1, 60)),
         st.tuples(st.just("tick"), st.sampled_from([0, 0.001, FLUSH_S, 0.1, 1.2])),
         st.tuples(st.just("arrive"), st.integers(1, 3)),
@@ -269,6 +286,17 @@ def pumped(line: Line) -> list[object]:
         line.channel.pump()
         kinds += [type(item) for parcel in line.tick() for item in parcel.items]
     return kinds
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2])
+def test_copy_that_is_dropped_is_filled_no_further(parts: int, line: Line) -> None:
+    outlet = line.empty()
+    line.write(outlet, 3)
+    for _ in range(parts):
+        line.channel.pump()
+    line.channel.drop(outlet)
+    assert not line.channel.has_fill_to_send
+    assert line.channel.outlets == {}
 
 
 def test_copy_is_complete_when_the_end_of_its_fill_is_receipted(line: Line) -> None:

@@ -213,6 +213,22 @@ def test_copy_that_was_lost_on_its_way_is_filled_anew_by_the_next_write(world: W
     assert world["a"].entries() == world["b"].entries()
 
 
+def test_what_is_said_of_the_copy_before_does_not_begin_the_fill_again(world: World) -> None:
+    warm(world)
+    world["b"].replicator._copies.drop(1)
+    (channel,) = world["a"].replicator._primaries.channels.values()
+    begun = []
+    for number in range(60):
+        if number < 5:
+            world.put("a", b"k")
+        world["a"].replicator.hurry([world["a"].store.partitions.by_id[1]])
+        world.turn()
+        begun.append(channel.outlets[1].begun_in)
+    assert is_protected(world)
+    assert len(set(begun)) == 2, "that of the first fill, and that of the second"
+    assert world["a"].entries() == world["b"].entries()
+
+
 def test_primary_without_its_only_complete_copy_is_not_handed_over(world: World) -> None:
     world["b"].replicator._copies.drop(1)
     world.put("a", b"k")

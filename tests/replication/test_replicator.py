@@ -221,6 +221,19 @@ def test_what_the_dead_had_on_its_way_comes_too_late(world: World) -> None:
     assert set(world["b"].entries()) == {b"k", b"l"}
 
 
+def test_new_primary_knows_that_entries_end_and_how_large_they_are(world: World) -> None:
+    value = memoryview(bytes(1_000))
+    world.ask("a", PutIf(70, MAP, 1, 1, b"brief", Condition.ALWAYS, b"", 500, value))
+    world.settle(50)
+    promote(world)
+    store = world["b"].store
+    assert store.has_expiries
+    assert store._many.largest_bytes == 1_008
+    world.now_s += 0.5
+    assert not store.expire()
+    assert set(world["b"].entries()) == {b"k"}
+
+
 def test_incomplete_copy_is_never_promoted_with_its_content(world: World) -> None:
     world.is_cut = True
     world.serve({1: (2, "ac")})
