@@ -339,7 +339,9 @@ class StorageProcess:
             for connection in parked.values():
                 self._go_on(connection)
         for fd, connection in list(self._holding.items()):
-            if connection.release():
+            if connection.is_hopeless:
+                self._drop(connection)  # Its client asks again, under the same number.
+            elif connection.release():
                 if not connection.held:
                     del self._holding[fd]
                 self._go_on(connection)

@@ -106,6 +106,11 @@ class ClientLink(Link):
         self.held.append(answer)
         self.held_bytes += len(answer.body) if isinstance(answer, HeldAnswer) else len(answer)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether a reply that is held will never be over."""
+        return any(isinstance(one, HeldAnswer) and one.held.is_hopeless for one in self.held)
+
     def release(self) -> bool:
         """Have replies sent that are held no longer; return whether there were any."""
         count = len(self.unsent)

@@ -10,10 +10,13 @@ Runs in: storage process.
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import time
 from multiprocessing.connection import Connection
+
+import msgspec
 
 from grid.process.storage_link import Link
 from grid.replication.replicator import Replicator
@@ -33,6 +36,8 @@ from grid.wire.family import (
     ToPeer,
 )
 from grid.wire.frame import FrameReader
+
+logger = logging.getLogger("grid.storage")
 
 PIPE_BYTES_MAX = 96 * 1024 * 1024
 """A message of the stream may hold a value of the largest size."""
@@ -113,7 +118,10 @@ class NetworkEnd:
         replicator = self._replicator
         match decode_network_to_storage(body):
             case FromPeer(node_id=node_id, index=index, body=message):
-                replicator.receive(node_id, index, message)
+                try:
+                    replicator.receive(node_id, index, message)
+                except msgspec.MsgspecError as error:
+                    logger.warning("node %s sent what is no stream: %s", node_id.hex()[:8], error)
                 self._has_progress = True
             case Serve(assignments=assignments, living=living, protects=protects):
                 replicator.protect(protects)

@@ -36,7 +36,8 @@ def assignments_of(
 def _role(table: PartitionTable, number: PartitionId, own_id: NodeId) -> HoldingRole:
     if table.primary_of(number) == own_id:
         return HoldingRole.PRIMARY
-    return HoldingRole.BACKUP if table.backup_of(number) == own_id else HoldingRole.FILLING
+    is_backup = table.backup_of(number) == own_id and table.synced[number]
+    return HoldingRole.BACKUP if is_backup else HoldingRole.FILLING
 
 
 def _copies(

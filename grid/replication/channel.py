@@ -24,12 +24,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from grid.replication.agenda import Agenda
 from grid.replication.fills import Fills
 from grid.replication.messages import FillBegin, FillEnd, Item, Parcel, Receipt, encode_stream
 from grid.replication.options import ReplicationOptions
-from grid.replication.outlet import CopyOutlet, CopyState
+from grid.replication.outlet import CopyOutlet, CopyState, SentParcel
 
 PARCEL_BYTES = 256 * 1024
 """So much is sent without waiting for more."""
@@ -54,31 +54,6 @@ IDLE_S = 1.0
 
 ALLOWANCE_SPARE = 8
 """One in so many is allowed beyond what was written in a round trip."""
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A parcel without receipt."""
-
-    number: int
-    body: bytes
-    sent_s: float
-    entries: int
-    allowance: int
-    fill_bytes: int
-    marks: list[tuple[CopyOutlet, int, int, int]]
-    """Of each copy concerned: the last sequence in it, operations, bytes."""
-    filled: list[CopyOutlet] = field(default_factory=list)
-
-
-class Agenda:
-    """When somebody has to look after the channels of a process: seconds on its clock."""
-
-    __slots__ = ("due_s",)
-
-    def __init__(self) -> None:
-        """At once."""
-        self.due_s = 0.0
 
 
 class Channel:
@@ -136,8 +111,12 @@ class Channel:
         self._pending_since_s = 0.0
         self._pending_fill_bytes = 0
         self._pending_filled: list[CopyOutlet] = []
-        self._unacked: deque[_Sent] = deque()
+        self._unacked: deque[SentParcel] = deque()
         self._number = 0
+        self.has_restarted = False
+        """Its copies are incomplete since somebody looked."""
+        self.stream = int(clock() * 1e6)
+        """Higher than that of any earlier channel to there: the other side may know one."""
         self._resend_s = RESEND_S
         self._resent_s = 0.0
         self._fill_bytes = 0
@@ -259,7 +238,7 @@ class Channel:
         self._wanted = 0
         self._number += 1
         allowance = self.entries + self._margin
-        body = encode_stream(Parcel(self._number, self.entries, allowance, items))
+        body = encode_stream(Parcel(self._number, self.entries, allowance, items, self.stream))
         marks = []
         for outlet in self.touched:
             marks.append(
@@ -268,7 +247,7 @@ class Channel:
             outlet.pending_operations = outlet.pending_bytes = 0
         self.touched = {}
         self._unacked.append(
-            _Sent(
+            SentParcel(
                 self._number, body, now_s, self.entries, allowance, self._pending_fill_bytes,
                 marks, self._pending_filled,
             )
@@ -300,8 +279,10 @@ class Channel:
 
     def receive(self, receipt: Receipt, now_s: float) -> list[CopyOutlet]:
         """Take a receipt; return the copies of which something was receipted."""
-        if receipt.number > self._number:
+        if receipt.stream != self.stream or receipt.number > self._number:
             return []
+        if receipt.is_gap and receipt.number < self.receipted_number:
+            return self._start_anew()
         concerned: list[CopyOutlet] = []
         broken = set(receipt.broken)
         has_progress = False
@@ -334,12 +315,31 @@ class Channel:
         self._check_gates()
         return concerned
 
+    def _start_anew(self) -> list[CopyOutlet]:
+        """The receiver has forgotten this stream: begin another, and fill all its copies."""
+        self.stream = max(self.stream + 1, int(self._clock() * 1e6))
+        self._number = 0
+        self._unacked.clear()
+        self._pending, self._pending_filled, self.touched = [], [], {}
+        self._pending_bytes = self._pending_fill_bytes = self._fill_bytes = 0
+        self._acked_entries = self.entries
+        self._allowance = min(self._allowance, self.entries)
+        self._resend_s, self._resent_s, self.is_late = RESEND_S, 0.0, False
+        outlets = list(self.outlets.values())
+        for outlet in outlets:
+            outlet.operations = outlet.bytes = 0
+            outlet.pending_operations = outlet.pending_bytes = outlet.begun_in = 0
+            self.refill(outlet)
+        self.has_restarted = True
+        self._check_gates()
+        return outlets
+
     def _check_gates(self) -> None:
         if self.is_shut != self._was_shut:
             self._was_shut = self.is_shut
             self._on_gates(self)
 
-    def _adapt(self, sent: _Sent) -> None:
+    def _adapt(self, sent: SentParcel) -> None:
         """The receiver has this parcel's allowance: it counts, unless a later one is lower."""
         later = min((other.allowance for other in self._unacked), default=sent.allowance)
         self._allowance = min(sent.allowance, later)

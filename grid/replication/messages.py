@@ -91,6 +91,8 @@ class Parcel(msgspec.Struct, array_like=True, frozen=True, tag=1):
     entries: int
     allowance: int
     items: list[Item]
+    stream: int = 0
+    """Which of the sender's it belongs to: each is numbered from 1, a later one is higher."""
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -103,6 +105,8 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True, tag=2):
     number: int
     is_gap: bool
     broken: list[int]
+    stream: int = 0
+    """Of the parcel that this answers."""
 
 
 StreamMessage = Parcel | Receipt

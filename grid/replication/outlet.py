@@ -5,6 +5,7 @@ Not here: the stream that it is a part of (``channel.py``), filling it (``fills.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -164,3 +165,18 @@ class CopyOutlet:
             or self.bytes >= options.window_bytes_max
             or (self.state is CopyState.COMPLETE and self.channel.is_shut)
         )
+
+
+@dataclass(slots=True)
+class SentParcel:
+    """A parcel without receipt."""
+
+    number: int
+    body: bytes
+    sent_s: float
+    entries: int
+    allowance: int
+    fill_bytes: int
+    marks: list[tuple[CopyOutlet, int, int, int]]
+    """Of each copy concerned: the last sequence in it, operations, bytes."""
+    filled: list[CopyOutlet] = field(default_factory=list)

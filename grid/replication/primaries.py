@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from grid.replication.channel import Agenda, Channel
+from grid.replication.agenda import Agenda
+from grid.replication.channel import Channel
 from grid.replication.messages import CopyTarget, Digest, Receipt
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyOutlet, CopyState, Stream
@@ -125,12 +126,14 @@ class Primaries:
             held = outlet.held
             if channel.outlets.get(held.partition_id) is not outlet:
                 continue
-            if not held.is_protected or held.outlets != (outlet,) or held.write_gate == SHUT:
+            is_usual = outlet.is_complete and held.is_protected and held.outlets == (outlet,)
+            if is_usual and held.write_gate != SHUT:
+                held.confirm(outlet.acked)  # Without what cannot have changed.
+            else:
                 self._update(held)
-            else:  # The usual case, without what cannot have changed.
-                held.confirm(outlet.acked)
-        if channel.completed:
+        if channel.completed or channel.has_restarted:
             channel.completed.clear()
+            channel.has_restarted = False
             self.has_changed = True
         for p in receipt.broken:
             told = channel.outlets.get(p)
@@ -173,6 +176,12 @@ class Primaries:
             for outlet in self._outlets.get(held.partition_id, ()):
                 outlet.channel.hurry()
 
+    def vouch(self, held: Partition) -> None:
+        """Tell copies that the table does not call synced yet that they belong to this epoch."""
+        outlets = self._outlets.get(held.partition_id, ())
+        if any(outlet.is_complete and not outlet.is_synced for outlet in outlets):
+            self.compare(held)
+
     def compare(self, held: Partition) -> None:
         """Send the digest of a partition to its complete copies."""
         if held.is_frozen:
@@ -212,6 +221,10 @@ class Primaries:
         held.outlets = tuple(o for o in outlets if o.state is not CopyState.WAITING)
         complete = [o for o in outlets if o.is_complete]
         held.is_protected = any(o.is_backup and o.is_synced for o in complete)
+        if any(o.is_backup for o in outlets):
+            held.has_backup = True
+        else:
+            held.lose_backup()
         if held.is_protected:
             acked = min(o.acked for o in complete)
             if acked > held.confirmed:

@@ -52,6 +52,7 @@ class Copy:
 class _Stream:
     """How far a sender's parcels have been applied."""
 
+    id: int = 0
     number: int = 0
     entries: int = 0
     allowance: int = 0
@@ -81,12 +82,19 @@ class Copies:
 
     # -- the table ------------------------------------------------------------------------
 
-    def follow(self, partition_id: int, epoch: int, source: bytes) -> None:
-        """The table names this process as holder of a copy."""
+    def follow(
+        self, partition_id: int, epoch: int, source: bytes, *, is_synced: bool = False
+    ) -> None:
+        """The table names this process as holder of a copy.
+
+        Only of a synced one the table says that it belongs to this epoch. Any other may be from
+        before, with much missing: it stays of its epoch until its primary sends it something.
+        """
         self._assigned.add(partition_id)
         held, copy = self._partitions.copies.get(partition_id), self.known.get(partition_id)
         if held is not None and copy is not None and epoch >= held.epoch:
-            held.epoch = epoch
+            if is_synced:
+                held.epoch = epoch
             if copy.source != source:
                 copy.source = source
                 self._trust(source, partition_id)
@@ -129,7 +137,10 @@ class Copies:
         senders = [sender for sender in sorted(self._to_tell) if sender in self._streams]
         self._to_tell.clear()
         streams = [(sender, self._streams[sender]) for sender in senders]
-        return [(s, Receipt(stream.number, False, sorted(stream.broken))) for s, stream in streams]
+        return [
+            (sender, Receipt(stream.number, False, sorted(stream.broken), stream.id))
+            for sender, stream in streams
+        ]
 
     def take(self, partition_id: int) -> bytes | None:
         """The copy becomes primary: return whose it was, None if there is no complete one."""
@@ -160,14 +171,21 @@ class Copies:
 
     def receive(self, sender: Sender, parcel: Parcel) -> Receipt:
         """Apply a parcel if it is the next one; return what to answer."""
-        stream = self._streams.setdefault(sender, _Stream())
+        stream = self._streams.get(sender)
+        if stream is None or parcel.stream > stream.id:
+            if parcel.number != 1:
+                # What came before was for a stream that is forgotten here, or is to come again.
+                return Receipt(0, True, [], parcel.stream)
+            stream = self._streams[sender] = _Stream(parcel.stream)
+        elif parcel.stream < stream.id:
+            return Receipt(0, False, [], parcel.stream)
         is_gap = parcel.number > stream.number + 1
         if parcel.number == stream.number + 1:
             stream.number = parcel.number
             for item in parcel.items:
                 self._apply(sender, stream, item)
             stream.entries, stream.allowance = parcel.entries, parcel.allowance
-        return Receipt(stream.number, is_gap, sorted(stream.broken))
+        return Receipt(stream.number, is_gap, sorted(stream.broken), stream.id)
 
     def _apply(self, sender: Sender, stream: _Stream, item: Item) -> None:
         now_s = self._clock()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from grid.partition.messages import Holding, HoldingRole
-from grid.replication.channel import Agenda
+from grid.replication.agenda import Agenda
 from grid.replication.messages import Assignment, Parcel, decode_stream, encode_stream
 from grid.replication.options import ReplicationOptions
 from grid.replication.primaries import Primaries
@@ -118,7 +118,8 @@ class Replicator:
             if assignment.role is HoldingRole.PRIMARY:
                 self._own(assignment, promoted)
             else:
-                self._copies.follow(p, assignment.epoch, assignment.primary)
+                is_synced = assignment.role is HoldingRole.BACKUP
+                self._copies.follow(p, assignment.epoch, assignment.primary, is_synced=is_synced)
         self._partitions.changed()
         for source, count in promoted.items():
             lost = self._copies.lost_at_most(source)
@@ -139,6 +140,8 @@ class Replicator:
     def _own(self, assignment: Assignment, promoted: dict[bytes, int]) -> None:
         p = assignment.partition
         source = self._copies.take(p)
+        before = self._partitions.by_id.get(p)
+        is_news = before is not None and before.epoch != assignment.epoch
         held = self._partitions.own(p, assignment.epoch)
         if source is not None:
             self._store.took_over(held)
@@ -146,6 +149,8 @@ class Replicator:
         if held.is_frozen:
             held.thaw()
         self._primaries.set_copies(held, assignment.copies)
+        if is_news:
+            self._primaries.vouch(held)
 
     def protect(self, protects: bool) -> None:
         """Say whether there should be backups at all."""

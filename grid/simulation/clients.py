@@ -36,29 +36,37 @@ Ended = Callable[[Any, GridError | None], None]
 
 
 def serve(
-    node: ClusterNode, request: Request, client_id: bytes, answer: Callable[[Reply], None]
+    node: ClusterNode,
+    request: Request,
+    client_id: bytes,
+    answer: Callable[[Reply], None],
+    reset: Callable[[], None],
 ) -> None:
-    """Do what a storage process does with a request; `answer` may be called much later."""
+    """Do what a storage process does with a request; one of the calls may come much later."""
     try:
         reply = node.store.handle(request, client_id)
     except MustWaitError as wait:
         node.replicator.want(wait.entries)
-        node.on_progress.append(lambda: serve(node, request, client_id, answer))
+        node.on_progress.append(lambda: serve(node, request, client_id, answer, reset))
         node.step_in()
         return
     node.step_in()
     if isinstance(reply, Held):
         node.replicator.hurry(held for held, _ in reply.waits)
-        _answer_when_over(node, reply, answer)
+        _answer_when_over(node, reply, answer, reset)
     else:
         answer(reply)
 
 
-def _answer_when_over(node: ClusterNode, held: Held, answer: Callable[[Reply], None]) -> None:
-    if held.is_over:
+def _answer_when_over(
+    node: ClusterNode, held: Held, answer: Callable[[Reply], None], reset: Callable[[], None]
+) -> None:
+    if held.is_hopeless:
+        reset()
+    elif held.is_over:
         answer(held.reply)
     else:
-        node.on_progress.append(lambda: _answer_when_over(node, held, answer))
+        node.on_progress.append(lambda: _answer_when_over(node, held, answer, reset))
 
 
 class SimulatedClient:
@@ -161,11 +169,17 @@ class _Exchange:
 
     def begin(self) -> None:
         """Send."""
-        self._node.on_reset[self._key] = lambda: self._end(Lost("reset", is_sent=True))
+        self._node.on_reset[self._key] = self._reset
         request = decode_storage_request(encode(self._ask.request))
         self._later(
             self._node.deliver,
-            lambda: serve(self._node, request, self._client.client_id, self._answer),  # type: ignore[arg-type]
+            lambda: serve(
+                self._node,
+                request,  # type: ignore[arg-type]
+                self._client.client_id,
+                self._answer,
+                self._reset,
+            ),
         )
         self._client.cluster.clock.call_later(PATIENCE_S, self._lose_patience)
 
@@ -173,6 +187,9 @@ class _Exchange:
         decoded = decode_storage_reply(encode(reply))
         if self._node.is_running:
             self._later(self._end, decoded)
+
+    def _reset(self) -> None:
+        self._end(Lost("reset", is_sent=True))
 
     def _end(self, result: object) -> None:
         then, self._then = self._then, None

@@ -44,6 +44,7 @@ class Partition:
     __slots__ = (
         "confirmed",
         "epoch",
+        "has_backup",
         "history",
         "is_frozen",
         "is_protected",
@@ -71,6 +72,8 @@ class Partition:
         """(epoch, sequence inherited) of each change of primary: what came later is lost."""
         self.outlets: tuple[Outlet, ...] = ()
         """Of the copies elsewhere that are told each change."""
+        self.has_backup = False
+        """Whether the table names a backup, which may not be complete yet."""
         self.is_protected = False
         """Whether the table names a complete backup."""
         self.is_frozen = False
@@ -120,6 +123,11 @@ class Partition:
             if unconfirmed[entry] > sequence:
                 return
             del unconfirmed[entry]
+
+    def lose_backup(self) -> None:
+        """There is no backup, and it is not known when there is one: nobody is to wait for it."""
+        self.has_backup = False
+        self.unconfirmed.clear()
 
     def begin_epoch(self, epoch: int) -> None:
         """Become primary: what is here is what this epoch has inherited."""

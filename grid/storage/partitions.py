@@ -54,8 +54,8 @@ class Partitions:
         self.room_for: Callable[[Set[int], bytes], Mapping[int, int] | None] | None = None
         """Says what must be allowed before so many entries of these partitions are written."""
         self._has_frozen = False
-        self._given_up: dict[int, tuple[int, int]] = {}
-        """Epoch and sequence of partitions given up: one may come back with the same epoch."""
+        self._given_up: dict[int, int] = {}
+        """Sequences of partitions given up: one may come back with the same epoch."""
         self._epochs: set[tuple[int, int]] = set()
         self._digest = epochs_digest(())
         self._entries_of: dict[str, dict[int, Entries]] = {}
@@ -86,8 +86,7 @@ class Partitions:
             return held
         held = self.copies.pop(partition_id, None)
         if held is None:
-            last_epoch, sequence = self._given_up.get(partition_id, (epoch, 0))
-            held = Partition(epoch, sequence if epoch == last_epoch else 0, partition_id)
+            held = Partition(epoch, self._given_up.get(partition_id, 0), partition_id)
             held.history.append((epoch, 0))
         else:
             held.begin_epoch(epoch)
@@ -99,6 +98,7 @@ class Partitions:
         held = self.by_id.pop(partition_id)
         held.outlets = ()
         held.freeze()
+        held.lose_backup()
         held.epoch = epoch
         self.copies[partition_id] = held
 
@@ -116,7 +116,8 @@ class Partitions:
         self.shut.discard(partition_id)
         if held is not None:
             held.freeze()  # An open scan, or a reply that waits, may still know it.
-            self._given_up[partition_id] = held.epoch, held.sequence
+            held.lose_backup()
+            self._given_up[partition_id] = held.sequence
         return held
 
     def release(self, partition_ids: Iterable[int]) -> list[int]:

@@ -23,6 +23,11 @@ class Held:
         """Whether it can be sent."""
         return all(held.confirmed >= sequence for held, sequence in self.waits)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it waits for a backup that there is not any more."""
+        return any(held.confirmed < wanted and not held.has_backup for held, wanted in self.waits)
+
 
 def found(request: int, record: bytes | None) -> Reply:
     """Return the reply with a record, or without."""

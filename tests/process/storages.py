@@ -139,7 +139,7 @@ class Backup:
         """Receive and receipt nothing yet."""
         self.storage = storage
         self.items: list[Item] = []
-        self.number = 0
+        self.number = self.stream = 0
 
     def receive(self) -> Parcel:
         """Take the next parcel, once."""
@@ -147,13 +147,13 @@ class Backup:
             parcel = decode_stream(self.storage.wait_for(ToPeer).body)
             assert isinstance(parcel, Parcel)
             if parcel.number > self.number:
-                self.number = parcel.number
+                self.number, self.stream = parcel.number, parcel.stream
                 self.items += parcel.items
                 return parcel
 
     def receipt(self) -> None:
         """Say that everything received is applied."""
-        body = encode_stream(Receipt(self.number, False, []))
+        body = encode_stream(Receipt(self.number, False, [], self.stream))
         self.storage.send(FromPeer(PEER, 0, body))
 
     def receive_items(self, count: int) -> None:

@@ -99,6 +99,18 @@ def test_replies_behind_a_held_one_are_released_with_it_in_order(ends: Ends) -> 
     assert (len(link.held), link.held_bytes) == (0, 0)
 
 
+def test_reply_is_hopeless_while_it_waits_for_a_backup_that_there_is_not(ends: Ends) -> None:
+    one, other = Partition(1), Partition(1)
+    one.has_backup = other.has_backup = True
+    ends.link.hold(held_until(one, 1, b"first"))
+    ends.link.hold(held_until(other, 2, b"second"))
+    before = ends.link.is_hopeless
+    other.lose_backup()
+    during = ends.link.is_hopeless
+    other.confirm(2)
+    assert [before, during, ends.link.is_hopeless] == [False, True, False]
+
+
 def test_reply_that_waits_for_several_partitions_waits_for_all(ends: Ends) -> None:
     one, other = Partition(1), Partition(1)
     ends.link.hold(HeldAnswer(Held(Done(1, 2), ((one, 1), (other, 2))), b"body"))

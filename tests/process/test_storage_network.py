@@ -124,7 +124,7 @@ def test_release_is_answered_with_what_is_given_up(ends: Ends) -> None:
 def test_changes_are_carried_to_the_peer_and_its_receipts_back(ends: Ends) -> None:
     ends.serve(primary_of(0, UNSYNCED))
     kinds: list[type] = []
-    number = 0
+    number = stream = 0
     while FillEnd not in kinds:
         for message in ends.heard():
             assert isinstance(message, ToPeer)
@@ -132,10 +132,10 @@ def test_changes_are_carried_to_the_peer_and_its_receipts_back(ends: Ends) -> No
             parcel = decode_stream(message.body)
             assert isinstance(parcel, Parcel)
             kinds += map(type, parcel.items)
-            number = parcel.number
+            number, stream = parcel.number, parcel.stream
     assert kinds == [FillBegin, FillEnd]
     ends.network.take_progress()
-    ends.say(FromPeer(PEER, 0, encode_stream(Receipt(number, False, []))))
+    ends.say(FromPeer(PEER, 0, encode_stream(Receipt(number, False, [], stream))))
     assert ends.network.take_progress()
     assert CopiesChanged() in ends.heard()
     assert ends.replicator.holdings()[0].complete == [PEER]

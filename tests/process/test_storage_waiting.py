@@ -305,6 +305,30 @@ def test_client_that_goes_while_its_reply_is_held_leaves_nothing_behind(
     assert isinstance(reply_to(other, get(3, b"brief")), Found), "it was carried out"
 
 
+def test_who_waits_for_a_backup_that_is_no_more_is_to_ask_again(
+    storage: Storage, backup: Backup
+) -> None:
+    writer = allow(storage, backup)
+    writer.send_frame(encode(WithBackup(put(1, value=b"new"))))
+    backup.receive_items(2)
+    assert is_holding(storage)
+    reader = storage.connect()
+    reader.send_frame(encode(get(2)))
+    assert is_holding(storage, 2)
+    storage.serve(primary_of(0))
+    for connection in (writer, reader):
+        with pytest.raises(OSError, match="closed"):
+            next_reply(connection)
+    assert storage.process._holding == {}
+    again = storage.connect()
+    found = reply_to(again, get(3))
+    assert isinstance(found, Found)
+    assert found.record[8:] == b"new"
+    refused = reply_to(again, WithBackup(put(1, value=b"new")))
+    assert isinstance(refused, Refused)
+    assert refused.reason is RefusalReason.NO_BACKUP
+
+
 def test_repeated_request_on_another_connection_gets_the_first_result(
     storage: Storage, backup: Backup
 ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grid.replication.channel import Agenda, Channel
+from grid.replication.agenda import Agenda
+from grid.replication.channel import Channel
 from grid.replication.messages import Parcel, Receipt, decode_stream
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyOutlet, CopyState
@@ -76,7 +77,8 @@ class Line:
         return parcels  # type: ignore[return-value]
 
     def receipt(self, number: int, *broken: int, is_gap: bool = False) -> list[CopyOutlet]:
-        return self.channel.receive(Receipt(number, is_gap, list(broken)), self.now_s)
+        receipt = Receipt(number, is_gap, list(broken), self.channel.stream)
+        return self.channel.receive(receipt, self.now_s)
 
     def open(self, entries: int = 1) -> None:
         """Let so many writes be allowed; all parcels are receipted."""

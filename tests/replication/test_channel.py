@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grid.replication import channel as channel_module
 from grid.replication.channel import IDLE_S, PARCEL_BYTES, RESEND_MAX_S, RESEND_S, UNACKED_MAX
-from grid.replication.messages import FillBegin, FillEnd, FillPage, Parcel
+from grid.replication.messages import FillBegin, FillEnd, FillPage, Parcel, Receipt
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyState
 from grid.storage.changes import Change
@@ -347,3 +347,32 @@ def test_writes_to_a_copy_that_is_being_filled_put_nothing_at_risk() -> None:
     line.channel.is_urgent = True
     (parcel,) = line.tick()
     assert (parcel.entries, len(parcel.items)) == (0, 51)
+
+
+def test_channel_that_the_receiver_has_forgotten_fills_its_copies_anew() -> None:
+    line = Line()
+    outlet = line.complete()
+    line.open(10)
+    line.write(outlet, 3)
+    (parcel,) = line.tick(1.0)
+    before = parcel.stream
+    assert line.receipt(0, is_gap=True) == [outlet]
+    assert not is_complete(outlet)
+    assert line.channel.has_restarted
+    assert line.channel.pump() is outlet
+    while line.channel.has_fill_to_send:
+        line.channel.pump()
+    (parcel,) = line.tick(1.0)
+    assert (parcel.number, type(parcel.items[0])) == (1, FillBegin)
+    assert parcel.stream > before
+    line.receipt(parcel.number)
+    assert is_complete(outlet)
+
+
+def test_receipt_for_an_earlier_stream_is_no_matter() -> None:
+    line = Line()
+    line.complete()
+    line.open(10)
+    old = Receipt(0, True, [], line.channel.stream - 1)
+    assert line.channel.receive(old, line.now_s) == []
+    assert not line.channel.has_restarted

@@ -173,7 +173,7 @@ def test_fill_by_anybody_else_in_between_is_refused(receiver: Receiver) -> None:
 
 
 def test_fill_of_what_is_served_here_or_known_to_be_newer_is_refused(receiver: Receiver) -> None:
-    receiver.copies.follow(1, 4, B)
+    receiver.copies.follow(1, 4, B, is_synced=True)
     assert receiver.fill(epoch=3).broken == [1]
     assert (receiver.held.epoch, receiver.is_complete()) == (4, True)
     receiver.partitions.own(2, 5)
@@ -200,7 +200,7 @@ def test_same_epoch_of_anybody_else_is_refused(receiver: Receiver) -> None:
 
 
 def test_table_that_is_ahead_of_the_primary_leaves_its_changes_valid(receiver: Receiver) -> None:
-    receiver.copies.follow(1, 5, A)
+    receiver.copies.follow(1, 5, A, is_synced=True)
     assert receiver.send(stored(1)).broken == []
     assert (receiver.held.epoch, receiver.held.sequence) == (5, 1)
 
@@ -213,8 +213,8 @@ def test_primary_that_the_table_has_deposed_is_refused(receiver: Receiver) -> No
 
 
 def test_older_table_changes_nothing(receiver: Receiver) -> None:
-    receiver.copies.follow(1, 5, B)
-    receiver.copies.follow(1, 4, A)
+    receiver.copies.follow(1, 5, B, is_synced=True)
+    receiver.copies.follow(1, 4, A, is_synced=True)
     assert (receiver.held.epoch, receiver.copies.known[1].source) == (5, B)
 
 
@@ -302,3 +302,28 @@ def test_copy_that_no_table_comes_to_name_is_dropped_in_the_end(receiver: Receiv
     receiver.copies.drop_unassigned()
     assert receiver.partitions.copies.keys() == {1}
     assert receiver.copies.take_receipts() == [(PRIMARY, Receipt(2, False, [2]))]
+
+
+def test_copy_stays_of_its_epoch_until_table_or_primary_vouches_for_it(receiver: Receiver) -> None:
+    """A table that names it again may come long after the one that named it first."""
+    receiver.copies.follow(1, 7, B)
+    assert (receiver.held.epoch, receiver.copies.known[1].source) == (1, B)
+    assert receiver.send(stored(1, epoch=7), sender=OTHER).broken == []
+    assert receiver.held.epoch == 7
+
+
+def test_parcels_of_a_stream_that_is_not_known_here_are_asked_for_from_the_first() -> None:
+    receiver = Receiver()
+    late = Parcel(7, 0, 0, [FillBegin(1, 1, 0, [])], 5)
+    assert receiver.copies.receive(PRIMARY, late) == Receipt(0, True, [], 5)
+    assert receiver.partitions.copies == {}
+
+
+def test_later_stream_of_a_sender_replaces_the_earlier_one() -> None:
+    receiver = Receiver()
+    begin = FillBegin(1, 1, 0, [])
+    for number in (1, 2):
+        receiver.copies.receive(PRIMARY, Parcel(number, 0, 0, [begin], 5))
+    assert receiver.copies.receive(PRIMARY, Parcel(1, 0, 0, [begin], 6)) == Receipt(1, False, [], 6)
+    assert receiver.copies.receive(PRIMARY, Parcel(3, 0, 0, [begin], 5)) == Receipt(0, False, [], 5)
+    assert receiver.copies.receive(PRIMARY, Parcel(2, 0, 0, [begin], 6)) == Receipt(2, False, [], 6)

@@ -204,7 +204,7 @@ def write_at(
     replies: list[Reply] = []
     epoch = node.store.partitions.by_id[partition_id].epoch
     put = Put(next(cluster.requests), "m", partition_id, epoch, key, node.node_id)
-    serve(node, put, CLIENT_ID, replies.append)
+    serve(node, put, CLIENT_ID, replies.append, lambda: None)
     cluster.clock.run_until_true(lambda: bool(replies), cluster.clock.now_s + WRITTEN_WITHIN_S)
     return bool(replies) and isinstance(replies[0], Done)
 

@@ -66,6 +66,10 @@ def node_of(cluster: WatchedCluster, node_id: NodeId | None) -> ClusterNode:
     return next(node for node in cluster.running if node.node_id == node_id)
 
 
+def never() -> None:
+    raise AssertionError("the connection is reset")
+
+
 def primary_of(cluster: WatchedCluster, key: str) -> ClusterNode:
     return node_of(cluster, cluster.table.primary_of(partition_of(key)))
 
@@ -138,7 +142,9 @@ def test_reader_waits_for_what_a_writer_wants_a_backup_of() -> None:
     cluster = formed(3, SOUND)
     writer, reader = Caller(cluster), Caller(cluster)
     for number in range(-5, 1):
-        writer.put("a", number)  # Now the backup allows more, and the next write is stored.
+        writer.put("a", number)
+    held = primary_of(cluster, "a").store.partitions.by_id[partition_of("a")]
+    assert cluster.comes_true(lambda: held.write_gate == held.epoch), "the next write is stored"
     sleeper = backup_of(cluster, "a")
     sleeper.pause()
     writer.begin_put("a", 1, is_sync=True)
@@ -148,6 +154,24 @@ def test_reader_waits_for_what_a_writer_wants_a_backup_of() -> None:
     assert reader.ends == []
     sleeper.resume()
     assert value_of(reader.end(), None) == 1
+
+
+def test_nobody_waits_for_a_backup_that_is_gone_for_good() -> None:
+    """Two nodes, one dies: the writer is told, and readers see what was written."""
+    cluster = formed(3, SOUND, 2)
+    writer, reader = Caller(cluster), Caller(cluster)
+    for number in range(-5, 1):
+        writer.put("a", number)
+    held = primary_of(cluster, "a").store.partitions.by_id[partition_of("a")]
+    assert cluster.comes_true(lambda: held.write_gate == held.epoch), "the next write is stored"
+    backup_of(cluster, "a").kill()
+    writer.begin_put("a", 1, is_sync=True)
+    cluster.run_for(0.05)
+    reader.begin_get("a")
+    assert value_of(reader.end(), None) == 1
+    with pytest.raises(NotEnoughNodesError) as refused:
+        writer.end()
+    assert refused.value.outcome == "unknown"
 
 
 def test_single_node_has_no_backup_to_give() -> None:
@@ -190,7 +214,7 @@ def test_request_waits_for_a_gate_and_is_answered_once() -> None:
     held.freeze()
     node.store.partitions.changed()
     replies: list[Reply] = []
-    serve(node, Put(1, "m", p, held.epoch, b"key", b"value"), CLIENT_ID, replies.append)
+    serve(node, Put(1, "m", p, held.epoch, b"key", b"value"), CLIENT_ID, replies.append, never)
     cluster.run_for(0.5)
     assert replies == []
     held.thaw()
@@ -207,7 +231,7 @@ def test_request_of_another_epoch_is_refused_at_once() -> None:
     p = partition_of("a")
     replies: list[Reply] = []
     epoch = node.store.partitions.by_id[p].epoch + 1
-    serve(node, Put(1, "m", p, epoch, b"key", b"value"), CLIENT_ID, replies.append)
+    serve(node, Put(1, "m", p, epoch, b"key", b"value"), CLIENT_ID, replies.append, never)
     (refused,) = replies
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.WRONG_EPOCH

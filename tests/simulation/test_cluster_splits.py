@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from random import Random
 
@@ -135,14 +136,14 @@ def test_what_the_smaller_side_wrote_during_the_split_is_discarded(seed: int) ->
     assert cluster.comes_true(cluster.is_backed)
     keys = [
         list(held.tables["m"].records)
-        for node in cluster.running
+        for node in side_of(cluster, cluster.holders(p))
         for held in (node.store.partitions.by_id.get(p), node.store.partitions.copies.get(p))
         if held is not None
     ]
     assert keys == [[b"large"], [b"large"]]
 
 
-def side_of(cluster: WatchedCluster, side: set[NodeId]) -> list[ClusterNode]:
+def side_of(cluster: WatchedCluster, side: Collection[NodeId | None]) -> list[ClusterNode]:
     return [node for node in cluster.running if node.node_id in side]
 
 
