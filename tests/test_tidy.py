@@ -29,6 +29,7 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/bench_command.py": "run by tests/books/test_run.py and tests/test_cli.py",
     "grid/client/links.py": "sockets under the executor: all of tests/client/test_executor.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",
+    "grid/replication/agenda.py": "one number: tests/replication/test_channel.py",
     "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",
     "grid/storage/messages.py": "layouts, and a digest: tests/storage/test_partitions.py",
     "grid/supervisor/family.py": "forks and pipes: tests/processes/test_supervisor.py",

@@ -3,8 +3,7 @@
 Responsible for: taking over authenticated client sockets from the network process, reading
 requests, writing replies, bounded by backpressure (a client that does not read its replies
 is not read from, and its further requests are not carried out); requests that wait for a gate and
-replies that wait for copies; running the replicator. No asyncio, no user code, garbage collector
-frozen.
+replies that wait for copies; running the replicator. No asyncio, no user code, frozen collector.
 
 Runs in: storage process i of N, which holds the partitions with ``id % N == i``.
 """
@@ -387,8 +386,7 @@ class StorageProcess:
         self._poll.register(sock.fileno(), select.EPOLLIN)
 
     def _read_network(self, event: int) -> None:
-        if not self._network.serve(event):
-            self._is_running = False
+        self._is_running = self._network.serve(event) and self._is_running
 
 
 def run_storage(

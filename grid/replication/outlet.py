@@ -72,14 +72,13 @@ class CopyOutlet:
     """One copy of one partition elsewhere, as its primary's process sees it."""
 
     __slots__ = (
-        "acked", "begun_in", "bytes", "channel", "held", "is_backup", "is_synced", "node_id",
-        "operations", "pending_bytes", "pending_operations",
-        "settled_by", "state",
+        "acked", "begun_in", "bytes", "channel", "destination", "held", "is_backup", "is_synced",
+        "node_id", "operations", "pending_bytes", "pending_operations", "settled_by", "state",
     )  # fmt: skip
 
     def __init__(self, channel: Stream, held: Partition, node_id: bytes) -> None:
         """Begin without anything sent."""
-        self.channel = channel
+        self.channel = self.destination = channel
         self.held = held
         self.node_id = node_id
         self.is_backup = False
@@ -95,11 +94,6 @@ class CopyOutlet:
         self.operations = self.bytes = 0
         self.pending_operations = self.pending_bytes = 0
         """Of these, those that are not sent yet."""
-
-    @property
-    def destination(self) -> object:
-        """The process that has the copy."""
-        return self.channel
 
     @property
     def is_complete(self) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from grid.replication.messages import (
@@ -211,11 +212,7 @@ class Copies:
                 if held is not None and digest_of(held) != (item.entries, item.digest):
                     self._break(stream, p)
             case _:
-                apply(
-                    item,
-                    lambda p, epoch, seq: self._admit(sender, stream, p, epoch, seq - 1),
-                    now_s,
-                )
+                apply(item, partial(self._admit, sender, stream), now_s)
 
     def _begin(self, sender: Sender, begin: FillBegin) -> bool:
         """Start a copy anew; return False if the sender cannot be its primary."""
@@ -244,6 +241,16 @@ class Copies:
         self, sender: Sender, stream: _Stream, p: int, epoch: int, before: int
     ) -> Partition | None:
         """Return the copy if the sender may change it, and it is at the sequence `before`."""
+        held, copy = self._partitions.copies.get(p), self.known.get(p)
+        if (
+            held is not None
+            and copy is not None
+            and epoch == held.epoch
+            and before == held.sequence
+            and copy.source == sender.node_id
+            and p not in stream.broken
+        ):
+            return held  # The usual case.
         frozen = self._partitions.by_id.get(p)
         if frozen is not None and frozen.is_frozen and epoch > frozen.epoch:
             # Handed over: the successor's first change is here before the table that says so.

@@ -24,7 +24,7 @@ from grid.storage.record import SEQUENCE_BITS, pack_version
 from grid.storage.results import ClientResults, KeptResult, keep_in_all, kept
 
 Admit = Callable[[int, int, int], Partition | None]
-"""(partition, epoch, sequence) -> the copy, if this is the next change that it needs."""
+"""(partition, epoch, sequence before) -> the copy, if it may be changed and is there."""
 
 PAGE_BYTES = 64 * 1024
 PAGE_ENTRIES = 500
@@ -46,21 +46,21 @@ ResultsOf = list[tuple[bytes, int, list[tuple[int, Done | Found | Missing | None
 def apply(change: AnyChange, admit: Admit, now_s: float) -> None:
     """Apply what `admit` lets pass."""
     if isinstance(change, Change):
-        held = admit(change.partition, change.epoch, change.sequence)
+        held = admit(change.partition, change.epoch, change.sequence - 1)
         if held is not None:
             _apply_one(held, change, now_s)
         return
-    admitted = {}
+    if isinstance(change, Changes):
+        if change.values is None:
+            _remove_many(change, admit)
+        else:
+            _store_many(change, change.values, admit, now_s)
+        return
     for p, epoch, sequence in change.versions:
-        held = admit(p, epoch, sequence)
+        held = admit(p, epoch, sequence - 1)
         if held is not None:
             held.sequence = sequence
-            admitted[p] = held
-    if isinstance(change, Changes):
-        _apply_many(admitted, change, now_s)
-        return
-    for held in admitted.values():
-        held.tables.pop(change.map, None)
+            held.tables.pop(change.map, None)
 
 
 def _apply_one(held: Partition, change: Change, now_s: float) -> None:
@@ -85,33 +85,54 @@ def _apply_one(held: Partition, change: Change, now_s: float) -> None:
         held.results.of(change.client).add(operation, result)
 
 
-def _apply_many(admitted: dict[int, Partition], change: Changes, now_s: float) -> None:
-    name = change.map
-    tables = {p: held.tables.get(name) or held.table_to_write(name) for p, held in admitted.items()}
-    if change.values is None:
-        counts = Counter(change.partitions)
+def _remove_many(change: Changes, admit: Admit) -> None:
+    counts = Counter(change.partitions)
+    tables: dict[int, Table] = {}
+    for p, epoch, sequence in change.versions:
+        held = admit(p, epoch, sequence - 1)
+        if held is None:
+            continue
+        held.sequence = sequence
+        tables[p] = held.table(change.map)
         if change.client:
-            for p, held in admitted.items():
-                done = Done(change.operation, counts[p])
-                held.results.of(change.client).add(change.operation, done)
-        for p, key in zip(change.partitions, change.keys, strict=True):
-            if p in tables and key in tables[p].records:
-                tables[p].remove(key)
-        return
+            done = Done(change.operation, counts[p])
+            held.results.of(change.client).add(change.operation, done)
+    for p, key in zip(change.partitions, change.keys, strict=True):
+        if p in tables and key in tables[p].records:
+            tables[p].remove(key)
+
+
+def _store_many(change: Changes, values: list[bytes], admit: Admit, now_s: float) -> None:
+    """Batches are most of a copy's work: one pass over the partitions, one over the entries."""
+    name, may_end = change.map, change.ttl_ms > 0
+    copies: dict[int, Partition] = {}
+    records: dict[int, dict[bytes, bytes]] = {}
+    headers: dict[int, bytes] = {}
+    for p, epoch, sequence in change.versions:
+        held = admit(p, epoch, sequence - 1)
+        if held is None:
+            continue
+        held.sequence = sequence
+        table = held.tables.get(name) or held.table_to_write(name)
+        may_end = may_end or table.expiries is not None
+        copies[p] = held
+        records[p] = table.records
+        headers[p] = pack_version(epoch, sequence)
     if change.client:
         done = Done(change.operation, len(change.keys))  # What of it was here is no matter.
-        of_each = [held.results for held in admitted.values()]
+        of_each = [held.results for held in copies.values()]
         keep_in_all(of_each, change.client, change.operation, done)
-    headers = {p: pack_version(e, s) for p, e, s in change.versions}
-    records = {p: table.records for p, table in tables.items()}
-    is_whole = len(admitted) == len(change.versions)
-    for p, key, value in zip(change.partitions, change.keys, change.values, strict=True):
-        if is_whole or p in records:
+    if len(copies) == len(change.versions):
+        for p, key, value in zip(change.partitions, change.keys, values, strict=True):
             records[p][key] = headers[p] + value
-    if change.ttl_ms or any(table.expiries is not None for table in tables.values()):
+    else:
+        for p, key, value in zip(change.partitions, change.keys, values, strict=True):
+            if p in records:
+                records[p][key] = headers[p] + value
+    if may_end:
         for p, key in zip(change.partitions, change.keys, strict=True):
-            if p in tables:
-                _set_date(tables[p], key, change.ttl_ms, now_s)
+            if p in copies:
+                _set_date(copies[p].table(name), key, change.ttl_ms, now_s)
 
 
 def _set_date(table: Table, key: bytes, ttl_ms: int, now_s: float) -> None:

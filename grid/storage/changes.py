@@ -76,7 +76,7 @@ class Outlet(Protocol):
 
     @property
     def destination(self) -> object:
-        """The process that has the copy; changes of many entries go there once."""
+        """Of the process that has the copy; changes of many entries go there once."""
 
     def append(self, change: Change, size_bytes: int, at_risk: int) -> None:
         """Take a change of one entry; `at_risk`: 1 if it is acknowledged at once, else 0."""

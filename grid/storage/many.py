@@ -281,7 +281,7 @@ class ManyEntries:
         """Tell each copy its part of a change; the versions are put in here."""
         places = set(change.partitions)
         for outlet, chosen in self._outlets_of(places).items():
-            versions = [(p, self._by_id[p].epoch, self._by_id[p].sequence) for p in sorted(chosen)]
+            versions = [(p, held.epoch, held.sequence) for p, held in sorted(chosen.items())]
             if len(chosen) == len(places):
                 partitions, keys, values = change.partitions, change.keys, change.values
             else:
@@ -297,12 +297,18 @@ class ManyEntries:
             size_bytes += ENTRY_BYTES * len(keys)
             outlet.append_many(mine, size_bytes, 0 if self.is_with_backup else len(keys))
 
-    def _outlets_of(self, places: Iterable[int]) -> dict[Outlet, set[int]]:
+    def _outlets_of(self, places: Iterable[int]) -> dict[Outlet, dict[int, Partition]]:
         """Return one outlet for each process that has copies of these, and of which it has."""
-        chosen: dict[object, tuple[Outlet, set[int]]] = {}
+        by_id = self._by_id
+        chosen: dict[object, tuple[Outlet, dict[int, Partition]]] = {}
         for p in places:
-            for outlet in self._by_id[p].outlets:
-                chosen.setdefault(outlet.destination, (outlet, set()))[1].add(p)
+            held = by_id[p]
+            for outlet in held.outlets:
+                known = chosen.get(outlet.destination)
+                if known is None:
+                    chosen[outlet.destination] = outlet, {p: held}
+                else:
+                    known[1][p] = held
         return dict(chosen.values())
 
     def _tables(self, map_name: str, epochs: Epochs) -> Iterator[tuple[Partition, Table]]:

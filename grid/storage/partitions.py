@@ -240,4 +240,5 @@ class Partitions:
 
     def next_versions(self, concerned: Iterable[int]) -> dict[int, bytes]:
         """Return a version for one write in each of these partitions."""
-        return {p: self.by_id[p].next_version() for p in concerned}
+        by_id = self.by_id
+        return {p: by_id[p].next_version() for p in concerned}

@@ -61,7 +61,7 @@ def test_change_that_a_copy_swallows_is_found(monkeypatch: pytest.MonkeyPatch) -
 
     def swallow(change: AnyChange, admit: Admit, now_s: float) -> None:
         if isinstance(change, Change) and next(numbers) % 50 == 0:
-            held = admit(change.partition, change.epoch, change.sequence)
+            held = admit(change.partition, change.epoch, change.sequence - 1)
             if held is not None:
                 held.sequence = change.sequence
             return

@@ -73,9 +73,9 @@ class Copy:
         encoded = msgspec.msgpack.encode(change)
         apply(_decode(encoded), self.admit, self.clock())
 
-    def admit(self, p: int, epoch: int, sequence: int) -> Partition | None:
+    def admit(self, p: int, epoch: int, before: int) -> Partition | None:
         held = self.held[p]
-        assert sequence == held.sequence + 1
+        assert before == held.sequence
         return held
 
     def begin(self, p: int) -> None:
@@ -204,7 +204,7 @@ def test_change_that_is_not_admitted_changes_nothing() -> None:
         store.partitions.by_id[1].outlets = (notes,)
         store.handle(request)
         for change in notes.told:
-            apply(change, lambda p, epoch, sequence: None, 0.0)
+            apply(change, lambda p, epoch, before: None, 0.0)
         assert notes.told
 
 
@@ -213,7 +213,7 @@ def test_batch_is_applied_where_it_is_admitted() -> None:
     change = Changes("m", versions, b"\x01\x02\x01", [b"a", b"b", b"c"], [b"1", b"2", b"3"],
                      500, CLIENTS[0], 7)  # fmt: skip
     copies = {1: Partition(1, 0, 1), 2: Partition(1, 3, 2)}
-    apply(change, lambda p, epoch, sequence: copies[p] if p == 2 else None, 10.0)
+    apply(change, lambda p, epoch, before: copies[p] if p == 2 else None, 10.0)
     assert (copies[1].entry_count, copies[1].results.clients) == (0, {})
     assert {key: record[8:] for key, record in copies[2].table("m").records.items()} == {b"b": b"2"}
     expiries = copies[2].table("m").expiries

@@ -249,10 +249,11 @@ class StoreAgainstDict(RuleBasedStateMachine):
     def take(self, name: str, partition: int, epoch: int, key: bytes) -> None:
         place = (name, partition, key)
         refused = self.refusal([(partition, epoch)])
+        is_there = self.record(place) is not None
         reply = self.store.handle(Take(1, name, partition, epoch, key))
         assert reply == (refused or self.found(place))
-        if not refused:
-            self.entries.pop(place, None)
+        if is_there and not refused:
+            del self.entries[place]
 
     @rule(**one, amount=st.sampled_from([1, -3, 0.5, 2**63]))
     def increment(self, name: str, partition: int, epoch: int, key: bytes, amount: float) -> None:
@@ -316,8 +317,13 @@ class StoreAgainstDict(RuleBasedStateMachine):
             assert reply == (refused or Missing(1))
             return
         assert isinstance(reply, Taken)
-        taken = [(name, p, reply.key) for p in dict(wanted)]
-        (place,) = (p for p in taken if living.get(p) == reply.record)
+        gone = [
+            (name, p, reply.key)
+            for p, epoch in dict(wanted).items()
+            if living.get((name, p, reply.key)) == reply.record
+            and self.store.handle(Get(1, name, p, epoch, reply.key)) == Missing(1)
+        ]
+        (place,) = gone
         del self.entries[place]
 
     @rule(name=maps, wanted=targets)
