@@ -241,10 +241,7 @@ class Channel:
         body = encode_stream(Parcel(self._number, self.entries, allowance, items, self.stream))
         marks = []
         for outlet in self.touched:
-            marks.append(
-                (outlet, outlet.held.sequence, outlet.pending_operations, outlet.pending_bytes)
-            )
-            outlet.pending_operations = outlet.pending_bytes = 0
+            marks.append((outlet, outlet.held.sequence, outlet.told_operations, outlet.told_bytes))
         self.touched = {}
         self._unacked.append(
             SentParcel(
@@ -295,8 +292,7 @@ class Channel:
             for outlet, sequence, operations, size_bytes in sent.marks:
                 if outlet.held.partition_id not in broken:
                     outlet.acked = max(outlet.acked, sequence)
-                outlet.operations -= operations
-                outlet.bytes -= size_bytes
+                outlet.acked_operations, outlet.acked_bytes = operations, size_bytes
                 concerned.append(outlet)
             for outlet in sent.filled:
                 if outlet.held.partition_id not in broken:
@@ -327,8 +323,8 @@ class Channel:
         self._resend_s, self._resent_s, self.is_late = RESEND_S, 0.0, False
         outlets = list(self.outlets.values())
         for outlet in outlets:
-            outlet.operations = outlet.bytes = 0
-            outlet.pending_operations = outlet.pending_bytes = outlet.begun_in = 0
+            outlet.acked_operations, outlet.acked_bytes = outlet.told_operations, outlet.told_bytes
+            outlet.begun_in = 0
             self.refill(outlet)
         self.has_restarted = True
         self._check_gates()

@@ -72,8 +72,8 @@ class CopyOutlet:
     """One copy of one partition elsewhere, as its primary's process sees it."""
 
     __slots__ = (
-        "acked", "begun_in", "bytes", "channel", "destination", "held", "is_backup", "is_synced",
-        "node_id", "operations", "pending_bytes", "pending_operations", "settled_by", "state",
+        "acked", "acked_bytes", "acked_operations", "begun_in", "channel", "destination", "held",
+        "is_backup", "is_synced", "node_id", "settled_by", "state", "told_bytes", "told_operations",
     )  # fmt: skip
 
     def __init__(self, channel: Stream, held: Partition, node_id: bytes) -> None:
@@ -91,9 +91,9 @@ class CopyOutlet:
         """The number of the last parcel from before its partition was frozen."""
         self.acked = 0
         """The sequence up to which the copy has everything."""
-        self.operations = self.bytes = 0
-        self.pending_operations = self.pending_bytes = 0
-        """Of these, those that are not sent yet."""
+        self.told_operations = self.told_bytes = 0
+        self.acked_operations = self.acked_bytes = 0
+        """Of what it was told ever, so much has been receipted."""
 
     @property
     def is_complete(self) -> bool:
@@ -122,30 +122,43 @@ class CopyOutlet:
         is_binding = False
         for p, _, _ in change.versions:
             outlet = outlets[p]
-            outlet.operations += 1
-            outlet.bytes += share_bytes
-            outlet.pending_operations += 1
-            outlet.pending_bytes += share_bytes
+            outlet.told_operations += 1
+            outlet.told_bytes += share_bytes
             touched[outlet] = None
-            if outlet.operations >= operations_max or outlet.bytes >= bytes_max:
+            if (
+                outlet.told_operations - outlet.acked_operations >= operations_max
+                or outlet.told_bytes - outlet.acked_bytes >= bytes_max
+            ):
                 channel.on_full(outlet)
             is_binding = is_binding or outlet.state is CopyState.COMPLETE
         if is_binding:
             channel.count(at_risk)
 
     def _count(self, size_bytes: int) -> None:
-        self.operations += 1
-        self.bytes += size_bytes
-        self.pending_operations += 1
-        self.pending_bytes += size_bytes
+        self.told_operations += 1
+        self.told_bytes += size_bytes
         channel = self.channel
         channel.touched[self] = None
-        options = channel.options
-        if (
+        if self._is_window_full:
+            channel.on_full(self)
+
+    @property
+    def operations(self) -> int:
+        """Changes without a receipt."""
+        return self.told_operations - self.acked_operations
+
+    @property
+    def bytes(self) -> int:
+        """What these changes take."""
+        return self.told_bytes - self.acked_bytes
+
+    @property
+    def _is_window_full(self) -> bool:
+        options = self.channel.options
+        return (
             self.operations >= options.window_operations_max
             or self.bytes >= options.window_bytes_max
-        ):
-            channel.on_full(self)
+        )
 
     @property
     def is_full(self) -> bool:
@@ -153,12 +166,7 @@ class CopyOutlet:
 
         Also while it is being filled: what is on its way takes memory.
         """
-        options = self.channel.options
-        return (
-            self.operations >= options.window_operations_max
-            or self.bytes >= options.window_bytes_max
-            or (self.state is CopyState.COMPLETE and self.channel.is_shut)
-        )
+        return self._is_window_full or (self.state is CopyState.COMPLETE and self.channel.is_shut)
 
 
 @dataclass(slots=True)
@@ -172,5 +180,5 @@ class SentParcel:
     allowance: int
     fill_bytes: int
     marks: list[tuple[CopyOutlet, int, int, int]]
-    """Of each copy concerned: the last sequence in it, operations, bytes."""
+    """Of each copy concerned: the last sequence in it, operations and bytes up to here."""
     filled: list[CopyOutlet] = field(default_factory=list)

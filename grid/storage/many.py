@@ -39,6 +39,9 @@ EXPIRED_AT_ONCE_MAX = 5_000
 ENTRY_BYTES = 16
 """What an entry of a change takes besides key and value, about."""
 
+Version = tuple[int, int, int]
+"""(partition, epoch, sequence) of a write."""
+
 _NO_ENTRIES: dict[bytes, bytes] = {}
 
 
@@ -182,15 +185,14 @@ class ManyEntries:
         self._held.check(request.epochs)
         self._held.check_writes({p for p, _ in request.epochs}, b"")
         count = 0
-        versions: list[tuple[int, int, int]] = []
+        versions: list[Version] = []
         for held, table in list(self._tables(request.map, request.epochs)):
             count += len(table.records)
             held.sequence += 1
             held.unconfirmed = {e: s for e, s in held.unconfirmed.items() if e[0] != request.map}
             versions.append((held.partition_id, held.epoch, held.sequence))
             self._held.drop_table(held.partition_id, request.map)
-        for outlet, chosen in self._outlets_of([p for p, _, _ in versions]).items():
-            mine = [version for version in versions if version[0] in chosen]
+        for outlet, mine in self._outlets_of([p for p, _, _ in versions]):
             outlet.append_many(Cleared(request.map, mine), ENTRY_BYTES * len(mine), len(mine))
         return Done(request.request, count)
 
@@ -280,11 +282,11 @@ class ManyEntries:
     def _tell(self, change: Changes) -> None:
         """Tell each copy its part of a change; the versions are put in here."""
         places = set(change.partitions)
-        for outlet, chosen in self._outlets_of(places).items():
-            versions = [(p, held.epoch, held.sequence) for p, held in sorted(chosen.items())]
-            if len(chosen) == len(places):
+        for outlet, versions in self._outlets_of(places):
+            if len(versions) == len(places):
                 partitions, keys, values = change.partitions, change.keys, change.values
             else:
+                chosen = {p for p, _, _ in versions}
                 indexes = [i for i, p in enumerate(change.partitions) if p in chosen]
                 partitions = bytes(change.partitions[i] for i in indexes)
                 keys = [change.keys[i] for i in indexes]
@@ -297,19 +299,20 @@ class ManyEntries:
             size_bytes += ENTRY_BYTES * len(keys)
             outlet.append_many(mine, size_bytes, 0 if self.is_with_backup else len(keys))
 
-    def _outlets_of(self, places: Iterable[int]) -> dict[Outlet, dict[int, Partition]]:
-        """Return one outlet for each process that has copies of these, and of which it has."""
+    def _outlets_of(self, places: Iterable[int]) -> Iterable[tuple[Outlet, list[Version]]]:
+        """Return one outlet for each process that has copies of these, with their last writes."""
         by_id = self._by_id
-        chosen: dict[object, tuple[Outlet, dict[int, Partition]]] = {}
+        chosen: dict[object, tuple[Outlet, list[Version]]] = {}
         for p in places:
             held = by_id[p]
+            version = p, held.epoch, held.sequence
             for outlet in held.outlets:
                 known = chosen.get(outlet.destination)
                 if known is None:
-                    chosen[outlet.destination] = outlet, {p: held}
+                    chosen[outlet.destination] = outlet, [version]
                 else:
-                    known[1][p] = held
-        return dict(chosen.values())
+                    known[1].append(version)
+        return chosen.values()
 
     def _tables(self, map_name: str, epochs: Epochs) -> Iterator[tuple[Partition, Table]]:
         """Return a map's tables in these partitions, where it has any."""

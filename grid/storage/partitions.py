@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 
 from grid.storage.messages import Epochs, RefusalReason, epochs_digest
 from grid.storage.partition import SHUT, Partition, Table
+from grid.storage.record import pack_version
 
 Entries = dict[bytes, bytes]
 
@@ -241,4 +242,9 @@ class Partitions:
     def next_versions(self, concerned: Iterable[int]) -> dict[int, bytes]:
         """Return a version for one write in each of these partitions."""
         by_id = self.by_id
-        return {p: by_id[p].next_version() for p in concerned}
+        versions: dict[int, bytes] = {}
+        for p in concerned:
+            held = by_id[p]
+            held.sequence = sequence = held.sequence + 1
+            versions[p] = pack_version(held.epoch, sequence)
+        return versions
