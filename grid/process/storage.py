@@ -338,12 +338,12 @@ class StorageProcess:
             for connection in parked.values():
                 self._go_on(connection)
         for fd, connection in list(self._holding.items()):
-            if connection.is_hopeless:
-                self._drop(connection)  # Its client asks again, under the same number.
-            elif connection.release():
+            if connection.release():
                 if not connection.held:
                     del self._holding[fd]
                 self._go_on(connection)
+            if fd in self._holding and connection.is_hopeless:
+                self._drop(connection)  # Its client asks again, under the same number.
 
     def _go_on(self, connection: ClientLink) -> None:
         try:

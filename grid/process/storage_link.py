@@ -108,8 +108,9 @@ class ClientLink(Link):
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether a reply that is held will never be over."""
-        return any(isinstance(one, HeldAnswer) and one.held.is_hopeless for one in self.held)
+        """Whether the first reply that is held, and so all behind it, will never be over."""
+        first = self.held[0] if self.held else None
+        return isinstance(first, HeldAnswer) and first.held.is_hopeless
 
     def release(self) -> bool:
         """Have replies sent that are held no longer; return whether there were any."""

@@ -324,7 +324,7 @@ class Channel:
         outlets = list(self.outlets.values())
         for outlet in outlets:
             outlet.acked_operations, outlet.acked_bytes = outlet.told_operations, outlet.told_bytes
-            outlet.begun_in = 0
+            outlet.begun_in = outlet.settled_by = 0  # Numbers of parcels of the former stream.
             self.refill(outlet)
         self.has_restarted = True
         self._check_gates()

@@ -356,7 +356,9 @@ def test_channel_that_the_receiver_has_forgotten_fills_its_copies_anew() -> None
     line.write(outlet, 3)
     (parcel,) = line.tick(1.0)
     before = parcel.stream
+    outlet.settled_by = parcel.number
     assert line.receipt(0, is_gap=True) == [outlet]
+    assert outlet.settled_by == 0, "else a frozen partition waits for a number of the old stream"
     assert not is_complete(outlet)
     assert line.channel.has_restarted
     assert line.channel.pump() is outlet
