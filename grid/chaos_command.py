@@ -6,17 +6,15 @@ Not here: what is done and judged (``chaos/``, ``verification/``).
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import secrets
 import time
-from pathlib import Path
 from types import TracebackType
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from grid.arguments import number_within, whole_within, writable_file
 from grid.chaos.nodes import LocalNodes
 from grid.chaos.plan import WRITES_PER_KILL, Wishes
 from grid.chaos.report import document_of, render
@@ -110,80 +108,50 @@ def run(options: argparse.Namespace, config: Config) -> int:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--minutes", type=_minutes, default=1.0, metavar="M", help="how long to work (1)"
+        "--minutes",
+        type=number_within(0.01, 10_000),
+        default=1.0,
+        metavar="M",
+        help="how long to work (1)",
     )
-    parser.add_argument("--nodes", type=_nodes, default=4, metavar="N", help="whole nodes (4)")
+    parser.add_argument(
+        "--nodes", type=whole_within(2, 32), default=4, metavar="N", help="whole nodes (4)"
+    )
     parser.add_argument("--kill", action="store_true", help="kill nodes, one at a time")
     parser.add_argument("--restart", action="store_true", help="start a new node for each killed")
-    parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
     parser.add_argument(
-        "--seed", type=_seed, metavar="N", help="decides who is killed and what is written (random)"
+        "--json", type=writable_file, metavar="FILE", help="write the figures as JSON"
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_within(0, SEEDS),
+        metavar="N",
+        help="decides who is killed and what is written (random)",
     )
     parser.add_argument(
         "--rate",
-        type=_rate,
+        type=number_within(1, 1_000_000),
         default=4000.0,
         metavar="OPS",
         help="operations a second at most (4000)",
     )
     parser.add_argument(
         "--writes",
-        type=_count,
+        type=whole_within(0, 10_000_000),
         default=WRITES_PER_KILL,
         metavar="N",
         help=f"acknowledged writes between two kills ({WRITES_PER_KILL})",
     )
     parser.add_argument(
-        "--kills", type=_count, metavar="N", help="end after N kills, before the time is over"
+        "--kills",
+        type=whole_within(0, 10_000_000),
+        metavar="N",
+        help="end after N kills, before the time is over",
     )
     parser.add_argument(
         "--ballast",
-        type=_count,
+        type=whole_within(0, 10_000_000),
         default=BALLAST,
         metavar="N",
         help=f"entries that only lie there, for copying to take a while ({BALLAST})",
     )
-
-
-def _file(text: str) -> Path:
-    """Refuse what cannot be written before the work is done, not after it."""
-    path = Path(text)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
-    return path
-
-
-def _number(text: str, low: float, high: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-    return number
-
-
-def _minutes(text: str) -> float:
-    return _number(text, 0.01, 10_000)
-
-
-def _rate(text: str) -> float:
-    return _number(text, 1, 1_000_000)
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-    return int(text)
-
-
-def _nodes(text: str) -> int:
-    return _whole(text, 2, 32)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, SEEDS)
-
-
-def _count(text: str) -> int:
-    return _whole(text, 0, 10_000_000)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from grid.arguments import number_within, whole_within, writable_file
 from grid.config import Config
 from grid.membership.options import MembershipOptions
 from grid.simulation.data_trial import DataPlan, DataTrial
@@ -202,26 +201,40 @@ def _progress() -> Progress:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--nodes", type=_nodes, metavar="N", help="how many nodes (100)")
     parser.add_argument(
-        "--minutes", type=_minutes, default=12.0, metavar="M", help="simulated minutes (12)"
+        "--nodes", type=whole_within(1, 5000), metavar="N", help="how many nodes (100)"
     )
     parser.add_argument(
-        "--loss", type=_share, default=0.05, metavar="P", help="share of datagrams lost (0.05)"
+        "--minutes",
+        type=number_within(0.1, 10_000),
+        default=12.0,
+        metavar="M",
+        help="simulated minutes (12)",
+    )
+    parser.add_argument(
+        "--loss",
+        type=number_within(0, 1),
+        default=0.05,
+        metavar="P",
+        help="share of datagrams lost (0.05)",
     )
     parser.add_argument(
         "--stalls",
-        type=_rate,
+        type=number_within(0, 3600),
         default=6.0,
         metavar="R",
         help="pauses of up to 2 s per node and hour (6)",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=1, metavar="N", help="decides everything else (1)"
+        "--seed",
+        type=whole_within(0, SEEDS),
+        default=1,
+        metavar="N",
+        help="decides everything else (1)",
     )
     parser.add_argument(
         "--hours",
-        type=_hours,
+        type=number_within(0.01, 1_000_000),
         metavar="H",
         help="run random seeds (and sizes, without --nodes) until H node-hours are simulated",
     )
@@ -231,54 +244,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="whole clusters with clients, data and faults, judged by the checker (5 nodes)",
     )
     parser.add_argument(
-        "--seeds", type=_seed, default=1, metavar="N", help="with --data: so many seeds from --seed"
+        "--seeds",
+        type=whole_within(0, SEEDS),
+        default=1,
+        metavar="N",
+        help="with --data: so many seeds from --seed",
     )
-    parser.add_argument("--json", type=_file, metavar="FILE", help="write the figures as JSON")
-
-
-def _file(text: str) -> Path:
-    """Refuse what cannot be written before the work is done, not after it."""
-    path = Path(text)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
-    return path
-
-
-def _number(text: str, low: float, high: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-    return number
-
-
-def _nodes(text: str) -> int:
-    return _whole(text, 1, 5000)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, SEEDS)
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-    return int(text)
-
-
-def _minutes(text: str) -> float:
-    return _number(text, 0.1, 10_000)
-
-
-def _hours(text: str) -> float:
-    return _number(text, 0.01, 1_000_000)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1)
-
-
-def _rate(text: str) -> float:
-    return _number(text, 0, 3600)
+    parser.add_argument(
+        "--json", type=writable_file, metavar="FILE", help="write the figures as JSON"
+    )

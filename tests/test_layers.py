@@ -35,6 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"books"}),  # the analysis that `grid bench` runs; a user of the grid
     frozenset({"local", "api"}),  # what a program imports; see API below
     frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
+    frozenset({"arguments"}),  # what a command's arguments may be
     frozenset({"bench_command", "chaos_command", "sim_command"}),
     frozenset({"cli", "__main__"}),
 )
