@@ -10,9 +10,8 @@ Theory of operation. A round has two phases, each with a deadline. *Collect*: ev
 member says what its storage really holds, and thereby follows this coordinator. *Release*:
 primaries that another node shall succeed let go, of what was never written, or after their copies
 have everything. Then the table is published. Whoever does not answer is left as it was, and
-another round follows. What is being filled needs no waiting: nodes say when a copy is complete
-(`RoundWanted`), and rounds that follow such words come ever more rarely, so that a join is a
-handful of tables. A round that finds nothing to change publishes nothing; then all is silent.
+another round follows. Fills need no waiting: nodes say when a copy is complete (`RoundWanted`), and
+rounds for such words come ever more rarely, but for the last. One that changes nothing is silent.
 
 What it never does: take a partition from its holder without its word, or give a partition whose
 holders died to somebody else as if it were empty. Such a partition is vacant, hence *lost*,
@@ -148,10 +147,11 @@ class Coordinator:
                     return []  # A later loss must not be accepted by an old word.
                 self._accept_loss = self._is_dirty = True
                 return self._check_in(0.0)
-            case RoundWanted():
+            case RoundWanted(is_last=is_last):
                 if not self.is_active:
                     return []
                 self._is_dirty = True
+                self._pace_s = DEBOUNCE_S if is_last else self._pace_s
                 return self._check_in(self._pace_s)
             case LeaveWanted():
                 return self._leave_wanted(sender)

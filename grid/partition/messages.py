@@ -106,7 +106,12 @@ class AcceptLoss(msgspec.Struct, array_like=True, frozen=True, tag=18):
 
 
 class RoundWanted(msgspec.Struct, array_like=True, frozen=True, tag=19):
-    """To the coordinator: a copy here became complete or broke; run a round."""
+    """To the coordinator: a copy here became complete or broke; run a round.
+
+    `is_last`: nothing more is being filled from here, so it is worth doing soon.
+    """
+
+    is_last: bool = False
 
 
 class LeaveWanted(msgspec.Struct, array_like=True, frozen=True, tag=20):

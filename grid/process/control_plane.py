@@ -199,9 +199,9 @@ class ControlPlane:
         """Answer to `AskRelease`."""
         return self._route(self.follower.released(token, partition_ids))
 
-    def copies_changed(self) -> list[NodeEffect]:
+    def copies_changed(self, *, is_last: bool) -> list[NodeEffect]:
         """Tell the coordinator that a copy here became complete, or is none any more."""
-        return self._to_coordinator(RoundWanted())
+        return self._to_coordinator(RoundWanted(is_last))
 
     def want_to_leave(self) -> list[NodeEffect]:
         """Ask the coordinator to have others take what is here; `LeaveGranted` follows."""

@@ -167,7 +167,9 @@ class NetworkProcess:
             on_holdings=self._on_holdings,
             on_released=lambda token, ids: self._driver.perform(self._plane.released(token, ids)),
             on_to_peer=lambda index, message: self._driver.relay(index, message),
-            on_copies_changed=lambda: self._driver.perform(self._plane.copies_changed()),
+            on_copies_changed=lambda is_last: self._driver.perform(
+                self._plane.copies_changed(is_last=is_last)
+            ),
             on_promotion=self._on_promotion,
         )
 

@@ -68,7 +68,7 @@ class StorageLinks:
         on_holdings: Callable[[int, list[Holding], Accounting], None],
         on_released: Callable[[int, list[int]], None],
         on_to_peer: Callable[[int, ToPeer], None],
-        on_copies_changed: Callable[[], None],
+        on_copies_changed: Callable[[bool], None],
         on_promotion: Callable[[PromotionKnown], None],
     ) -> None:
         """Keep both channels of each process; `start` begins to read.
@@ -150,8 +150,8 @@ class StorageLinks:
         match decode_storage_to_network(body):
             case ToPeer() as to_peer:
                 self._on_to_peer(index, to_peer)
-            case CopiesChanged():
-                self._on_copies_changed()
+            case CopiesChanged(is_last=is_last):
+                self._on_copies_changed(is_last)
             case PromotionKnown() as promotion:
                 self._on_promotion(promotion)
             case StorageReady():

@@ -109,7 +109,7 @@ class NetworkEnd:
             told = replicator.promotions.pop(0)
             self.tell(PromotionKnown(told.source, told.partitions, told.lost_at_most))
         if replicator.take_change():
-            self.tell(CopiesChanged())
+            self.tell(CopiesChanged(is_last=not replicator.is_filling))
         if self._link.unsent:
             self._flush()
         return max(0.0, replicator.due_s - now_s)

@@ -91,6 +91,11 @@ class Primaries:
         """Return the nodes that have complete copies."""
         return [o.node_id for o in self._outlets.get(partition_id, ()) if o.is_complete]
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether some copy is not complete yet."""
+        return any(not o.is_complete for outlets in self._outlets.values() for o in outlets)
+
     def freeze(self, held: Partition) -> None:
         """Carry out nothing more, and let the copies have everything soon."""
         held.freeze()

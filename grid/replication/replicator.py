@@ -291,6 +291,11 @@ class Replicator:
         self._primaries.has_changed = self._copies.has_changed = False
         return has_changed
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether some copy elsewhere is not complete yet."""
+        return self._primaries.is_filling
+
     # -- those who wait -------------------------------------------------------------------
 
     def want(self, entries: Mapping[int, int]) -> None:

@@ -140,7 +140,8 @@ class ClusterNode(SimulatedNode):
         self.promotions += replicator.promotions
         replicator.promotions.clear()
         if replicator.take_change():
-            self._soon(self.plane.copies_changed)
+            is_last = not replicator.is_filling
+            self._soon(partial(self.plane.copies_changed, is_last=is_last))
         self.step_in(replicator.due_s - self.world.clock.now_s)
 
     def step_in(self, delay_s: float = 0.0) -> None:

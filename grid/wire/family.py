@@ -149,7 +149,12 @@ class FromPeer(msgspec.Struct, array_like=True, frozen=True, tag=18):
 
 
 class CopiesChanged(msgspec.Struct, array_like=True, frozen=True, tag=19):
-    """Storage to network: a copy became complete, or is none any more."""
+    """Storage to network: a copy became complete, or is none any more.
+
+    `is_last`: this process fills no other.
+    """
+
+    is_last: bool = False
 
 
 class PromotionKnown(msgspec.Struct, array_like=True, frozen=True, tag=20):

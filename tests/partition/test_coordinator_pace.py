@@ -106,6 +106,15 @@ def test_rounds_for_the_sake_of_copies_come_ever_more_rarely() -> None:
     assert delays[-1] == PACE_MAX_S
 
 
+def test_round_for_the_last_copy_of_a_process_is_not_put_off() -> None:
+    desk = Desk(balanced(synced=False), ONE, TWO)
+    for _ in range(8):
+        desk.round()
+    desk.say(TWO, RoundWanted())
+    (timer,) = of_kind(SetTimer, desk.say(TWO, RoundWanted(is_last=True)))
+    assert timer.delay_s == DEBOUNCE_S
+
+
 def test_further_words_do_not_put_off_the_round_that_is_due() -> None:
     desk = Desk(balanced(synced=False), ONE, TWO)
     desk.round()

@@ -137,7 +137,7 @@ def test_changes_are_carried_to_the_peer_and_its_receipts_back(ends: Ends) -> No
     ends.network.take_progress()
     ends.say(FromPeer(PEER, 0, encode_stream(Receipt(number, False, [], stream))))
     assert ends.network.take_progress()
-    assert CopiesChanged() in ends.heard()
+    assert CopiesChanged(is_last=True) in ends.heard()
     assert ends.replicator.holdings()[0].complete == [PEER]
 
 
