@@ -46,6 +46,9 @@ RESEND_BYTES = 4 * 1024 * 1024
 MARGIN_MAX = 100_000
 """The allowance is not raised beyond this just because somebody waits."""
 
+MARGIN_FILLING = 100
+"""A round trip is long while a fill is on its way: the allowance cannot follow what is written."""
+
 UNACKED_MAX = 64
 """Parcels without receipt; what is written meanwhile waits to go together."""
 
@@ -342,6 +345,8 @@ class Channel:
         used = self.entries - self._acked_entries  # Since the flush before that one.
         usual = used + used // ALLOWANCE_SPARE + self._largest if used else 0
         least = min(self._margin, 1)  # Nothing while nobody writes.
+        if used and self._fill_bytes:
+            least = MARGIN_FILLING
         self._margin = max(usual, self._margin * 7 // 8, least)
         self._largest = self._largest * 7 // 8
 
