@@ -15,7 +15,9 @@
         NotEnoughNodesError        a write was to wait for a backup, and there is none
       TaskError                    a task could not be run (its own exceptions come as themselves)
         TaskQueueFullError
-        WorkerLostError            the worker died under the task, as often as allowed
+        TaskTimeoutError           it ran longer than it was allowed to, and was ended
+        WorkerLostError            worker or node died under the task, which may not run again
+          PoisonTaskError          its workers died again and again: it is taken for the cause
 
 Each docstring answers: who caused it, did state change, what now.
 """
@@ -97,5 +99,13 @@ class TaskQueueFullError(TaskError):
     """The queue is at its bound; the task was not accepted. Wait, or submit fewer at a time."""
 
 
+class TaskTimeoutError(TaskError, TimeoutError):
+    """The task ran longer than its ``timeout=`` and was ended with its worker; not retried."""
+
+
 class WorkerLostError(TaskError):
-    """Worker or node died under this task as often as allowed; it may have run in part."""
+    """Worker or node died under this task, and it may not run again; it may have run in part."""
+
+
+class PoisonTaskError(WorkerLostError):
+    """Every worker that ran this task died; the message says how each of them ended."""

@@ -28,6 +28,7 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/secret_file.py": "only config.py uses it: tests/test_config.py runs all of it",
     "grid/bench_command.py": "run by tests/books/test_run.py and tests/test_cli.py",
     "grid/client/links.py": "sockets under the executor: all of tests/client/test_executor.py",
+    "grid/client/task_thread.py": "the executor itself: tests/client/test_executor_contract.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",
     "grid/replication/agenda.py": "one number: tests/replication/test_channel.py",
     "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",

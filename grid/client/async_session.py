@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from grid.client.aio import AsyncShell
 from grid.client.async_map import AsyncMap
@@ -68,9 +68,14 @@ class AsyncGrid:
         check_map_name(name)
         return AsyncMap(name, self._shell, self._storage_options, backup_ack=backup_ack)
 
-    def executor(self) -> GridExecutor:
-        """Return an executor over all workers; await its futures by `asyncio.wrap_future`."""
-        executor = GridExecutor(self._connections, self._shell.core, self._executor_options)
+    def executor(self, *, when_full: Literal["wait", "raise"] = "raise") -> GridExecutor:
+        """Return an executor over all workers; await its futures by `asyncio.wrap_future`.
+
+        `when_full` as for `Grid.executor`; an event loop must not wait in `submit`.
+        """
+        executor = GridExecutor(
+            self._connections, self._shell.core, self._executor_options, when_full=when_full
+        )
         self._executors.append(executor)
         return executor
 

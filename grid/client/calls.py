@@ -5,15 +5,26 @@ Runs in: clients and workers; the network processes in between never look inside
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from grid.errors import TaskError, ValueTooLargeError, WorkerLostError
+from grid.errors import (
+    PoisonTaskError,
+    TaskError,
+    TaskTimeoutError,
+    ValueTooLargeError,
+    WorkerLostError,
+)
 from grid.executor.messages import Outcome
+from grid.executor.submissions import Finished
 from grid.wire.values import dump, load
 
 TASK_BYTES_MAX = 64 * 1024 * 1024
 """Size of a pickled call, and of a pickled result: the same as a value's."""
+
+FUNCTIONS_KEPT = 16
+"""Functions of `map` calls that a worker keeps loaded."""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -70,19 +81,41 @@ def _described(error: BaseException) -> str:
         return type(error).__name__
 
 
-def unpack(outcome: Outcome, payload: bytes, node_name: str) -> Any:
+def unpack(finished: Finished, node_name: str) -> Any:
     """Return the task's value, or raise its exception with the remote traceback as a note.
 
-    Raises: whatever the task raised; WorkerLostError; TaskError.
+    Raises: whatever the task raised; WorkerLostError, PoisonTaskError; TaskTimeoutError; TaskError.
     """
-    if outcome is Outcome.RETURNED:
-        return load(payload)
-    if outcome is Outcome.RAISED:
-        error, origin = load(payload)
-        error.add_note(origin)
-        raise error
-    if outcome is Outcome.WORKER_DIED:
-        raise WorkerLostError(
-            f"the worker or node died under this task as often as allowed, last on {node_name}"
-        )
-    raise TaskError(f"the task ended as {outcome.name}")
+    payload = finished.payload
+    match finished.outcome:
+        case Outcome.RETURNED:
+            return load(payload)
+        case Outcome.RAISED:
+            error, origin = load(payload)
+            error.add_note(origin)
+            raise error
+        case Outcome.TIMED_OUT:
+            raise TaskTimeoutError(
+                f"the task ran longer than its timeout allows and was ended on {node_name}"
+            )
+        case Outcome.WORKER_DIED:
+            evidence = payload.decode(errors="replace")
+            if finished.deaths > 1:
+                raise PoisonTaskError(
+                    f"the task was given up after {finished.deaths} deaths under it: {evidence}"
+                )
+            raise WorkerLostError(f"the task died and may not run again: {evidence}")
+    raise TaskError(f"the task ended as {finished.outcome.name}")
+
+
+def run_chunk(function: bytes, chunk: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call a function, as `dump` made it, for each tuple of arguments. Runs in: worker."""
+    called = _load_once(function)
+    return [called(*args) for args in chunk]
+
+
+@functools.lru_cache(maxsize=FUNCTIONS_KEPT)
+def _load_once(function: bytes) -> Callable[..., Any]:
+    """All chunks of one `map` bring the same function."""
+    loaded: Callable[..., Any] = load(function)
+    return loaded

@@ -22,6 +22,7 @@ import msgspec
 from grid.client.options import ClientOptions
 from grid.client.steps import ClosedError
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
+from grid.executor.messages import TaskEnded, TaskStarted
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.interfaces import usable_interface_addresses
 from grid.transport.unix import local_node_ports
@@ -118,7 +119,8 @@ class Connections:
                     if isinstance(error, OSError):
                         raise ConnectError(f"the node does not answer: {error}") from error
                     raise
-                assert not hasattr(reply, "outcome"), "no tasks are sent on this connection"
+                if isinstance(reply, TaskEnded | TaskStarted):
+                    raise AssertionError("no tasks are sent on this connection")
                 return reply
             raise AssertionError("unreachable")
 

@@ -1,18 +1,22 @@
-"""An executor's connections to the nodes that run its tasks, served by one thread.
+"""An executor's connections to the nodes that run its tasks.
 
 Not here: which task goes where (``executor/submissions.py``).
+
+Threads. The executor's thread waits and receives; any thread may put and flush, with the lock of
+``task_thread.py``, which guards everything here but the waiting and the dialling.
 """
 
 from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from grid.client.connections import Connections
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
-from grid.executor.messages import RunTask, TaskEnded
+from grid.executor.messages import CancelTask, RunTask, TaskEnded, TaskReply, TaskStarted
 from grid.types import Address, NodeId
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import NodeView
@@ -21,13 +25,16 @@ from grid.wire.handshake import Purpose
 
 RECEIVE_BYTES = 256 * 1024
 
+Ready = list[tuple[selectors.SelectorKey, int]]
+"""What a selector found."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
     """What came from a node; `message` None: the connection is gone."""
 
     node_id: NodeId
-    message: TaskEnded | None
+    message: TaskReply | None
 
 
 class _Link:
@@ -38,57 +45,81 @@ class _Link:
         self.socket = sock
         self.splitter = FrameSplitter()
         self.unsent = bytearray()
+        self.events = selectors.EVENT_READ
 
 
 class NodeLinks:
-    """All links of one executor. Used by its I/O thread only."""
+    """All links of one executor."""
 
     def __init__(self, connections: Connections, wake: socket.socket) -> None:
-        """`wake` becomes readable when the thread shall look at its inbox."""
+        """`wake` becomes readable when the thread shall look at what is new."""
         self._connections = connections
         self._wake = wake
         self._links: dict[NodeId, _Link] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ, None)
 
-    def open(self, node: NodeView) -> bool:
-        """Make sure there is a link to `node`; False when it cannot be reached now."""
-        node_id = NodeId(node.id)
-        if node_id in self._links:
-            return True
-        gateway = self._connections.gateway_of(node.id, Address(node.host, node.port))
-        try:
-            connection = self._connections.dial(gateway, Purpose.CONTROL)
-        except (ConnectError, AuthenticationError, ProtocolError):
-            return False
-        if connection.node_id != node_id:
-            connection.close()
-            return False
-        connection.socket.setblocking(False)
-        link = self._links[node_id] = _Link(node_id, connection.socket)
-        self._selector.register(link.socket, selectors.EVENT_READ, link)
-        return True
+    def open_all(
+        self, nodes: Iterable[NodeView], lock: AbstractContextManager[object]
+    ) -> set[NodeId]:
+        """Link to those that have workers, which may take long; return which are linked.
 
-    def send(self, node_id: NodeId, message: RunTask) -> bool:
-        """Send a task; False when the link is gone."""
+        `lock` is taken for what is not dialling.
+        """
+        linked: set[NodeId] = set()
+        for node in nodes:
+            node_id = NodeId(node.id)
+            if not node.workers:
+                continue
+            if node_id not in self._links:
+                sock = self._dial(node)
+                if sock is None:
+                    continue
+                with lock:
+                    link = self._links[node_id] = _Link(node_id, sock)
+                    self._selector.register(sock, selectors.EVENT_READ, link)
+            linked.add(node_id)
+        return linked
+
+    def put(self, node_id: NodeId, message: RunTask | CancelTask) -> bool:
+        """Queue a message for `flush`; False when there is no link."""
         link = self._links.get(node_id)
         if link is None:
             return False
         link.unsent += frame(encode(message))
-        return self._flush(link)
+        return True
 
-    def wait(self, timeout_s: float) -> Iterator[LinkEvent]:
-        """Wait for something to happen, at most `timeout_s`, and yield what nodes sent."""
-        for key, events in self._selector.select(timeout_s):
+    def flush(self) -> bool:
+        """Send what the sockets take now; return whether that was all.
+
+        A link that is broken is found so by `receive`.
+        """
+        is_all = True
+        for link in self._links.values():
+            if link.unsent:
+                try:
+                    sent = link.socket.send(link.unsent)
+                except OSError:  # Full, or broken.
+                    sent = 0
+                del link.unsent[:sent]
+                is_all = is_all and not link.unsent
+                self._watch(link)
+        return is_all
+
+    def wait(self, timeout_s: float) -> Ready:
+        """Wait for something to happen, at most `timeout_s`."""
+        return self._selector.select(timeout_s)
+
+    def receive(self, ready: Ready) -> list[LinkEvent]:
+        """Return what nodes have sent."""
+        found: list[LinkEvent] = []
+        for key, events in ready:
             link: _Link | None = key.data
             if link is None:
                 self._drain_wake()
-                continue
-            if events & selectors.EVENT_WRITE and not self._flush(link):
-                yield LinkEvent(link.node_id, None)
-                continue
-            if events & selectors.EVENT_READ:
-                yield from self._receive(link)
+            elif events & selectors.EVENT_READ and link.node_id in self._links:
+                self._receive(link, found)
+        return found
 
     def close(self) -> None:
         """Close everything."""
@@ -96,38 +127,42 @@ class NodeLinks:
             self._drop(link)
         self._selector.close()
 
-    def _receive(self, link: _Link) -> Iterator[LinkEvent]:
+    def _dial(self, node: NodeView) -> socket.socket | None:
+        gateway = self._connections.gateway_of(node.id, Address(node.host, node.port))
+        try:
+            connection = self._connections.dial(gateway, Purpose.CONTROL)
+        except (ConnectError, AuthenticationError, ProtocolError):
+            return None
+        if connection.node_id != node.id:
+            connection.close()
+            return None
+        connection.socket.setblocking(False)
+        return connection.socket
+
+    def _receive(self, link: _Link, found: list[LinkEvent]) -> None:
         try:
             data = link.socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if not data:
-            self._drop(link)
-            yield LinkEvent(link.node_id, None)
-            return
         try:
             for body in link.splitter.feed(data):
                 message = decode_client_reply(body)
-                if isinstance(message, TaskEnded):
-                    yield LinkEvent(link.node_id, message)
+                if isinstance(message, TaskEnded | TaskStarted):
+                    found.append(LinkEvent(link.node_id, message))
         except ProtocolError:
+            data = b""
+        if not data:
             self._drop(link)
-            yield LinkEvent(link.node_id, None)
+            found.append(LinkEvent(link.node_id, None))
 
-    def _flush(self, link: _Link) -> bool:
-        try:
-            sent = link.socket.send(link.unsent)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop(link)
-            return False
-        del link.unsent[:sent]
+    def _watch(self, link: _Link) -> None:
+        """Be woken when the socket takes more, if there is more."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.unsent else 0)
-        self._selector.modify(link.socket, events, link)
-        return True
+        if events != link.events:
+            link.events = events
+            self._selector.modify(link.socket, events, link)
 
     def _drop(self, link: _Link) -> None:
         if self._links.pop(link.node_id, None) is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -85,9 +85,15 @@ class Grid:
         check_map_name(name)
         return Map(name, self._shell, self._storage_options, backup_ack=backup_ack)
 
-    def executor(self) -> GridExecutor:
-        """Return an executor over all workers of the cluster, to be used with ``with``."""
-        executor = GridExecutor(self._connections, self._shell.core, self._executor_options)
+    def executor(self, *, when_full: Literal["wait", "raise"] = "wait") -> GridExecutor:
+        """Return an executor over all workers of the cluster, to be used with ``with``.
+
+        `when_full` says what `submit` does at 10,000 unfinished tasks: wait, or raise
+        TaskQueueFullError.
+        """
+        executor = GridExecutor(
+            self._connections, self._shell.core, self._executor_options, when_full=when_full
+        )
         self._executors.append(executor)
         return executor
 

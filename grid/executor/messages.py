@@ -20,29 +20,56 @@ class Outcome(IntEnum):
     REFUSED_QUEUE_FULL = 2
     WORKER_DIED = 3
     CANCELLED = 4
+    """It had not started, and never will."""
+    KILLED = 5
+    """Cancelled while it ran: its worker was ended."""
+    TIMED_OUT = 6
+    """It ran longer than it may: its worker was ended."""
 
 
 class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
-    """Submitter to node: run this. `task` is unique for the submitter's connection."""
+    """Submitter to node: run this. `task` is unique for the submitter's connection.
+
+    Of what waits on the node, the highest `priority` starts first. `timeout_ms`: how long it may
+    run, 0 for any time.
+    """
 
     task: int
     attempt: int
     payload: bytes
+    priority: int = 0
+    timeout_ms: int = 0
 
 
 class CancelTask(msgspec.Struct, array_like=True, frozen=True, tag=21):
-    """Submitter to node: do not start this any more. No effect on a running task."""
+    """Submitter to node: do not start this any more; `is_forced`: and end it if it runs.
+
+    Answered by `TaskEnded`, or by `TaskStarted` if it runs and goes on.
+    """
 
     task: int
+    is_forced: bool = False
 
 
 class TaskEnded(msgspec.Struct, array_like=True, frozen=True, tag=20):
-    """Node to submitter: the attempt is over. `payload` as the worker wrote it."""
+    """Node to submitter: the attempt is over.
+
+    `payload` as the worker wrote it; if the worker died, what is known of its end, in UTF-8.
+    `ran_us` is how long it ran, in microseconds.
+    """
 
     task: int
     attempt: int
     outcome: Outcome
     payload: bytes
+    ran_us: int = 0
+
+
+class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """Node to submitter: the attempt is running. Said of what takes longer than a moment."""
+
+    task: int
+    attempt: int
 
 
 class WorkerTask(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -61,3 +88,4 @@ class WorkerResult(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 TaskRequest = RunTask | CancelTask
+TaskReply = TaskEnded | TaskStarted

@@ -1,22 +1,38 @@
 """The tasks of one node: a bounded queue in front of its workers.
 
 Responsible for: handing the next task to a free worker, one at a time; saying so when the
-queue is full, when a task is cancelled, when a worker dies under one.
+queue is full, when a task is cancelled, has run for too long, or when its worker has died.
 
 Not responsible for: choosing the node (``placement.py``), running anything.
 
-Every accepted task is answered exactly once, unless its submitter is gone.
+Every accepted task is answered exactly once by `TaskEnded`, unless its submitter is gone.
+
+A worker that is ended because of its task (cancelled by force, or out of time) is answered for
+when it is gone: until then it may still finish, and the answer is what happened.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from grid.errors import ProtocolError
-from grid.executor.messages import Outcome, RunTask, TaskEnded, WorkerResult, WorkerTask
+from grid.executor.lanes import Lanes
+from grid.executor.messages import (
+    Outcome,
+    RunTask,
+    TaskEnded,
+    TaskReply,
+    TaskStarted,
+    WorkerResult,
+    WorkerTask,
+)
 from grid.executor.options import ExecutorOptions
+
+MOMENT_S = 0.05
+"""A task that runs longer than this is told of as started: so its submitter knows what was
+executing when a node died, at no cost for short ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +44,21 @@ class StartOnWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class EndWorker:
+    """Effect: kill this worker; `NodeQueue.worker_lost` follows."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """Effect: tell the submitter how an attempt ended."""
+    """Effect: tell the submitter."""
 
     submitter: Hashable
-    message: TaskEnded
+    message: TaskReply
 
 
-QueueEffect = StartOnWorker | Answer
+QueueEffect = StartOnWorker | EndWorker | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,46 +67,79 @@ class _Queued:
     task: RunTask
 
 
+@dataclass(slots=True)
+class _Running:
+    """A task in a worker; `ending` is why that worker is being ended, if it is."""
+
+    number: int
+    queued: _Queued
+    started_s: float
+    is_told: bool = False
+    ending: Outcome | None = None
+
+    @property
+    def end_s(self) -> float | None:
+        """When it is out of time."""
+        timeout_ms = self.queued.task.timeout_ms
+        return self.started_s + timeout_ms / 1000 if timeout_ms and not self.ending else None
+
+
 class NodeQueue:
     """Queue and workers of one node."""
 
-    def __init__(self, options: ExecutorOptions) -> None:
-        """Start without workers and tasks."""
+    def __init__(self, options: ExecutorOptions, clock: Callable[[], float]) -> None:
+        """Start without workers and tasks; `clock` counts seconds."""
         self._options = options
-        self._queue: deque[_Queued] = deque()
+        self._clock = clock
+        self._waiting: Lanes[tuple[Hashable, int], _Queued] = Lanes()
         self._idle: deque[int] = deque()
-        self._running: dict[int, tuple[int, _Queued]] = {}
+        self._running: dict[int, _Running] = {}
         self._number = 0
         self.done_count = 0
 
     @property
     def queued_count(self) -> int:
         """Tasks waiting for a worker."""
-        return len(self._queue)
+        return len(self._waiting)
 
     @property
     def running_count(self) -> int:
         """Tasks in a worker now."""
         return len(self._running)
 
+    # -- submitters -----------------------------------------------------------------------
+
     def submit(self, submitter: Hashable, task: RunTask) -> list[QueueEffect]:
         """Accept a task, or refuse it when the queue is at its bound."""
-        if len(self._queue) >= self._options.queue_length_max and not self._idle:
-            return [_answer(_Queued(submitter, task), Outcome.REFUSED_QUEUE_FULL)]
-        self._queue.append(_Queued(submitter, task))
+        queued = _Queued(submitter, task)
+        if len(self._waiting) >= self._options.queue_length_max and not self._idle:
+            return [_answer(queued, Outcome.REFUSED_QUEUE_FULL)]
+        self._waiting.push((submitter, task.task), queued, task.priority)
         return self._start_next()
 
-    def cancel(self, submitter: Hashable, task: int) -> list[QueueEffect]:
-        """Drop a queued task; a running one is not touched."""
-        for queued in self._queue:
-            if queued.submitter == submitter and queued.task.task == task:
-                self._queue.remove(queued)
-                return [_answer(queued, Outcome.CANCELLED)]
-        return []
+    def cancel(
+        self, submitter: Hashable, task: int, *, is_forced: bool = False
+    ) -> list[QueueEffect]:
+        """Drop a queued task; end a running one by force, else say that it runs."""
+        queued = self._waiting.remove((submitter, task))
+        if queued is not None:
+            return [_answer(queued, Outcome.CANCELLED)]
+        for worker, running in self._running.items():
+            mine = running.queued
+            if mine.submitter == submitter and mine.task.task == task:
+                if not is_forced:
+                    running.is_told = True
+                    return [Answer(submitter, TaskStarted(task, mine.task.attempt))]
+                return self._end(worker, running, Outcome.KILLED)
+        return []  # It has been answered; that is on its way.
 
     def submitter_gone(self, submitter: Hashable) -> None:
         """Drop what it has queued; results of what still runs will be thrown away."""
-        self._queue = deque(q for q in self._queue if q.submitter != submitter)
+        for queued in list(self._waiting):
+            if queued.submitter == submitter:
+                self._waiting.remove((submitter, queued.task.task))
+
+    # -- workers --------------------------------------------------------------------------
 
     def worker_ready(self, worker: int) -> list[QueueEffect]:
         """A new worker waits for tasks."""
@@ -96,30 +152,69 @@ class NodeQueue:
         Raises: ProtocolError when it has none, or another; its connection must be cut then.
         """
         running = self._running.get(worker)
-        if running is None or running[0] != result.number:
+        if running is None or running.number != result.number:
             raise ProtocolError("a worker answers a task that it was not given")
-        queued = self._running.pop(worker)[1]
+        del self._running[worker]
         self.done_count += 1
+        ran_us = max(0, round((self._clock() - running.started_s) * 1e6))
+        answer = _answer(running.queued, result.outcome, result.payload, ran_us)
+        if running.ending is not None:
+            return [answer]  # It is being ended all the same, and must not begin anything.
         self._idle.append(worker)
-        return [_answer(queued, result.outcome, result.payload), *self._start_next()]
+        return [answer, *self._start_next()]
 
-    def worker_lost(self, worker: int) -> list[QueueEffect]:
-        """A worker died, maybe under a task."""
+    def worker_lost(self, worker: int, evidence: str = "") -> list[QueueEffect]:
+        """A worker died, maybe under a task; `evidence` says how."""
         if worker in self._idle:
             self._idle.remove(worker)
         running = self._running.pop(worker, None)
-        return [] if running is None else [_answer(running[1], Outcome.WORKER_DIED)]
+        if running is None:
+            return []
+        outcome = running.ending or Outcome.WORKER_DIED
+        ran_us = max(0, round((self._clock() - running.started_s) * 1e6))
+        return [_answer(running.queued, outcome, evidence.encode(), ran_us)]
+
+    # -- time -----------------------------------------------------------------------------
+
+    def due_s(self) -> float | None:
+        """Return when to call `tick`, on the clock; None: not before something happens."""
+        dues = [r.started_s + MOMENT_S for r in self._running.values() if not r.is_told]
+        dues += [r.end_s for r in self._running.values() if r.end_s is not None]
+        return min(dues, default=None)
+
+    def tick(self) -> list[QueueEffect]:
+        """Tell of what has been running for a moment, end what has run for too long."""
+        now_s = self._clock()
+        effects: list[QueueEffect] = []
+        for worker, running in self._running.items():
+            if not running.is_told and now_s >= running.started_s + MOMENT_S:
+                running.is_told = True
+                task = running.queued.task
+                effects.append(
+                    Answer(running.queued.submitter, TaskStarted(task.task, task.attempt))
+                )
+            if running.end_s is not None and now_s >= running.end_s:
+                effects += self._end(worker, running, Outcome.TIMED_OUT)
+        return effects
+
+    # -- parts ----------------------------------------------------------------------------
+
+    def _end(self, worker: int, running: _Running, reason: Outcome) -> list[QueueEffect]:
+        if running.ending is not None:
+            return []
+        running.ending = reason
+        return [EndWorker(worker)]
 
     def _start_next(self) -> list[QueueEffect]:
         effects: list[QueueEffect] = []
-        while self._queue and self._idle:
-            worker, queued = self._idle.popleft(), self._queue.popleft()
+        while self._waiting and self._idle:
+            worker, queued = self._idle.popleft(), self._waiting.pop()
             self._number += 1
-            self._running[worker] = (self._number, queued)
+            self._running[worker] = _Running(self._number, queued, self._clock())
             effects.append(StartOnWorker(worker, WorkerTask(self._number, queued.task.payload)))
         return effects
 
 
-def _answer(queued: _Queued, outcome: Outcome, payload: bytes = b"") -> Answer:
+def _answer(queued: _Queued, outcome: Outcome, payload: bytes = b"", ran_us: int = 0) -> Answer:
     task = queued.task
-    return Answer(queued.submitter, TaskEnded(task.task, task.attempt, outcome, payload))
+    return Answer(queued.submitter, TaskEnded(task.task, task.attempt, outcome, payload, ran_us))

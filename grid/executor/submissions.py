@@ -2,124 +2,202 @@
 
 Responsible for: keeping each task until its result is in hand, sending it when a node has a
 slot, sending it again (attempt + 1) when its worker or node died, giving up after
-`attempts_max` deaths, ignoring results of an attempt that is not the current one.
+as many deaths as it may cause, ignoring results of an attempt that is not the current one.
 
 Not responsible for: futures, sockets and pickles (``client/executor.py``).
+
+Who is blamed. A worker that dies is blamed on the task in it. A node that dies is blamed on the
+tasks that were executing there, as far as the node had said so (`TaskStarted`); those that were
+queued are sent elsewhere with a clean record, but not for ever (`NODE_LOSSES_MAX`).
+A task that must not run twice ends with its node once it has been sent there.
+
+Recalls. What waits on one node while another has nothing to do is asked back, the last one first,
+if it would wait for long: behind a task that is known to run, or behind much work. The node gives
+back only what has not started (`CancelTask`), so nothing runs twice by that.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 
-from grid.executor.messages import Outcome, RunTask, TaskEnded
-from grid.executor.options import ExecutorOptions
-from grid.executor.placement import NodeLoad, choose
+from grid.executor.lanes import Lanes
+from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
+from grid.executor.placement import NodeLoad, backlog_for, choose
 from grid.types import NodeId
 
 LOCALITY_SEARCH = 64
 """How far into the pending tasks a freed node looks for one whose data it holds."""
 
+NODE_LOSSES_MAX = 16
+"""As many nodes may die under a task that was never seen to start; then it is given up."""
+
+EVIDENCE_MAX = 16
+"""Deaths that are described, at most, when a task is given up."""
+
+RECALL_S = 0.05
+"""A task that has to wait less than about this long is not asked back."""
+
+RECALLS_MAX = 4
+"""So often a task is asked back at most: no two nodes shall play with it for ever."""
+
+SMOOTHING = 0.2
+"""Weight of the latest task in the average time that tasks take."""
+
 
 @dataclass(frozen=True, slots=True)
-class SendTask:
+class Terms:
+    """How a task is to run.
+
+    `preferred` is a node that shall run it, `is_pinned` says that no other may. It is started
+    `attempts_max` times at most. `timeout_ms`: how long an attempt may run, 0 for any time.
+    """
+
+    preferred: NodeId | None = None
+    is_pinned: bool = False
+    attempts_max: int = 3
+    timeout_ms: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SendToNode:
     """Effect: send to this node."""
 
     node_id: NodeId
-    message: RunTask
+    message: RunTask | CancelTask
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Effect: the task is known to be running there."""
+
+    task: int
+    node_id: NodeId
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Effect: the task is over; RETURNED and RAISED carry the worker's payload."""
+    """Effect: the task is over.
+
+    RETURNED and RAISED carry the worker's payload, WORKER_DIED how workers and nodes ended.
+    """
 
     task: int
     outcome: Outcome
     payload: bytes
     node_id: NodeId | None
+    deaths: int = 0
 
 
-SubmissionEffect = SendTask | Finished
+SubmissionEffect = SendToNode | Started | Finished
 
 
 @dataclass(slots=True)
 class _Task:
     number: int
     payload: bytes
-    preferred: NodeId | None
+    terms: Terms
     attempt: int = 0
-    deaths: int = 0
     node_id: NodeId | None = None
+    has_started: bool = False
+    is_recalled: bool = False
+    recalls: int = 0
+    node_losses: int = 0
+    evidence: list[str] = field(default_factory=list)
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether it is worth asking its node to give it back."""
+        is_free = not (self.has_started or self.is_recalled or self.terms.is_pinned)
+        return is_free and self.recalls < RECALLS_MAX
 
 
 class Submissions:
     """All unfinished tasks of one submitter."""
 
-    def __init__(self, options: ExecutorOptions, random: Random) -> None:
+    def __init__(self, random: Random) -> None:
         """Start without tasks and nodes."""
-        self._options = options
         self._random = random
         self._nodes: dict[NodeId, NodeLoad] = {}
-        self._pending: OrderedDict[int, _Task] = OrderedDict()
+        self._names: dict[NodeId, str] = {}
+        self._pending: Lanes[int, _Task] = Lanes()
+        self._pinned: dict[NodeId, Lanes[int, _Task]] = {}
         self._in_flight: dict[int, _Task] = {}
+        self._preferring_count = 0
+        """How many of the pending ones have a node that they prefer."""
         self._number = 0
+        self._task_s: float | None = None
         self.retried_count = 0
 
     @property
     def unfinished_count(self) -> int:
         """Tasks without a result."""
-        return len(self._pending) + len(self._in_flight)
+        return self.waiting_count + len(self._in_flight)
+
+    @property
+    def waiting_count(self) -> int:
+        """Tasks that have not been sent."""
+        return len(self._pending) + sum(map(len, self._pinned.values()))
 
     def node_of(self, task: int) -> NodeId | None:
         """Return where an unfinished task was sent, if anywhere."""
         running = self._in_flight.get(task)
         return None if running is None else running.node_id
 
-    def next_number(self) -> int:
-        """Reserve the number of the next task."""
+    def submit(self, payload: bytes, terms: Terms) -> tuple[int, list[SubmissionEffect]]:
+        """Take over a task; return its number. It goes out as soon as a node has a slot."""
         self._number += 1
-        return self._number
+        task = _Task(self._number, payload, terms)
+        self._wait(task)
+        return task.number, self._dispatch()
 
-    def submit(
-        self, number: int, payload: bytes, preferred: NodeId | None = None
-    ) -> list[SubmissionEffect]:
-        """Take over a task; it goes out as soon as a node has a slot."""
-        self._pending[number] = _Task(number, payload, preferred)
-        return self._dispatch()
-
-    def cancel(self, number: int) -> bool:
-        """Forget a task that has not been sent; False when it is on its way already."""
-        return self._pending.pop(number, None) is not None
-
-    def withdrawn(self, number: int) -> list[SubmissionEffect]:
-        """A task chosen for sending was not sent after all (cancelled): free its slot."""
-        task = self._in_flight.pop(number, None)
+    def cancel(self, number: int, *, is_forced: bool = False) -> list[SubmissionEffect]:
+        """Give a task up: at once if it has not been sent, else its node is asked to."""
+        task = self._take(number)
+        for lanes in self._pinned.values():
+            task = task or lanes.remove(number)
+        if task is not None:
+            return [Finished(number, Outcome.CANCELLED, b"", None)]
+        task = self._in_flight.get(number)
         if task is None or task.node_id is None:
             return []
-        node = self._nodes.get(task.node_id)
-        if node is not None:
-            node.own_in_flight -= 1
-            node.own_sends = max(0, node.own_sends - 1)
-        return self._dispatch()
+        task.is_recalled = False  # Whatever it was asked back for: it is over now.
+        return [SendToNode(task.node_id, CancelTask(number, is_forced))]
 
-    def nodes_changed(self, loads: list[NodeLoad]) -> list[SubmissionEffect]:
+    # -- nodes ----------------------------------------------------------------------------
+
+    def nodes_changed(
+        self, loads: list[NodeLoad], names: dict[NodeId, str]
+    ) -> list[SubmissionEffect]:
         """Take over the living nodes and their reported load; tasks of the missing go back."""
         effects: list[SubmissionEffect] = []
+        self._names |= names
         present = {load.node_id for load in loads}
-        for node_id in [n for n in self._nodes if n not in present]:
-            effects += self._requeue(node_id)
-            del self._nodes[node_id]
+        for node_id in sorted((self._nodes.keys() | self._pinned.keys()) - present):
+            effects += self._lose(node_id)
         for load in loads:
             known = self._nodes.setdefault(load.node_id, load)
             known.workers, known.reported, known.own_sends = load.workers, load.reported, 0
-        return [*effects, *self._dispatch()]
+            known.free_share = load.free_share
+        self._names = {n: name for n, name in self._names.items() if n in present}
+        return [*effects, *self._dispatch(), *self._recall()]
 
     def node_lost(self, node_id: NodeId) -> list[SubmissionEffect]:
         """The connection to a node is gone, and every task sent there with it."""
-        effects = self._requeue(node_id)
-        self._nodes.pop(node_id, None)
-        return [*effects, *self._dispatch()]
+        return [*self._lose(node_id), *self._dispatch()]
+
+    # -- answers --------------------------------------------------------------------------
+
+    def started(self, node_id: NodeId, message: TaskStarted) -> list[SubmissionEffect]:
+        """A node says that an attempt is running."""
+        task = self._in_flight.get(message.task)
+        if task is None or task.attempt != message.attempt or task.node_id != node_id:
+            return []
+        task.has_started = True
+        task.is_recalled = False
+        return [Started(task.number, node_id), *self._recall()]
 
     def ended(self, node_id: NodeId, message: TaskEnded) -> list[SubmissionEffect]:
         """A node says how an attempt ended."""
@@ -127,59 +205,152 @@ class Submissions:
         if task is None or task.attempt != message.attempt or task.node_id != node_id:
             return []  # An attempt that was given up: the first result has won.
         del self._in_flight[message.task]
-        self._nodes[node_id].own_in_flight -= 1
+        node = self._nodes[node_id]
+        node.own_in_flight -= 1
+        node.own_sends = max(0, node.own_sends - 1)
         effects: list[SubmissionEffect] = []
-        if message.outcome is Outcome.WORKER_DIED:
-            effects += self._died(task)
-        elif message.outcome is Outcome.REFUSED_QUEUE_FULL:
-            # Others fill that node; it says so in its next report as well.
-            self._nodes[node_id].reported += self._nodes[node_id].workers
-            self._pending[task.number] = task
-        else:
-            effects.append(Finished(task.number, message.outcome, message.payload, node_id))
-        return [*effects, *self._dispatch()]
+        match message.outcome:
+            case Outcome.WORKER_DIED:
+                how = message.payload.decode(errors="replace")
+                effects += self._died(task, f"{how} on {self._names.get(node_id, '?')}")
+            case Outcome.REFUSED_QUEUE_FULL:
+                # Others fill that node; it says so in its next report as well.
+                node.reported += node.workers
+                task.attempt -= 1
+                self._wait(task, at_front=True)
+            case Outcome.CANCELLED if task.is_recalled:
+                task.attempt -= 1
+                self._wait(task, at_front=True)
+            case _:
+                if message.outcome in (Outcome.RETURNED, Outcome.RAISED):
+                    self._note_time(message.ran_us / 1e6)
+                effects.append(
+                    Finished(task.number, message.outcome, message.payload, node_id)
+                )  # fmt: skip
+        return [*effects, *self._dispatch(), *self._recall()]
 
-    def _requeue(self, node_id: NodeId) -> list[SubmissionEffect]:
+    def _note_time(self, took_s: float) -> None:
+        known_s = took_s if self._task_s is None else self._task_s
+        self._task_s = known_s + SMOOTHING * (took_s - known_s)
+
+    # -- deaths ---------------------------------------------------------------------------
+
+    def _lose(self, node_id: NodeId) -> list[SubmissionEffect]:
+        self._nodes.pop(node_id, None)
         effects: list[SubmissionEffect] = []
+        name = self._names.get(node_id, "?")
         for task in [t for t in self._in_flight.values() if t.node_id == node_id]:
             del self._in_flight[task.number]
-            effects += self._died(task)
+            task.node_losses += 1
+            is_given_up = task.terms.is_pinned or task.terms.attempts_max == 1
+            if task.has_started or is_given_up or task.node_losses > NODE_LOSSES_MAX:
+                effects += self._died(task, f"node {name} is gone", is_final=is_given_up)
+            else:
+                self._repeat(task)
+        lanes = self._pinned.pop(node_id, None)
+        for task in lanes or ():
+            effects += self._died(task, f"node {name} is gone", is_final=True)
         return effects
 
-    def _died(self, task: _Task) -> list[SubmissionEffect]:
-        task.deaths += 1
-        if task.deaths >= self._options.attempts_max:
-            return [Finished(task.number, Outcome.WORKER_DIED, b"", task.node_id)]
-        self.retried_count += 1
-        self._pending[task.number] = task
-        self._pending.move_to_end(task.number, last=False)
+    def _died(
+        self, task: _Task, evidence: str, *, is_final: bool = False
+    ) -> list[SubmissionEffect]:
+        task.evidence.append(evidence)
+        deaths = len(task.evidence)
+        if is_final or deaths >= task.terms.attempts_max or task.node_losses > NODE_LOSSES_MAX:
+            payload = "; ".join(task.evidence[-EVIDENCE_MAX:]).encode()
+            return [Finished(task.number, Outcome.WORKER_DIED, payload, task.node_id, deaths)]
+        self._repeat(task)
         return []
+
+    def _repeat(self, task: _Task) -> None:
+        self.retried_count += 1
+        self._wait(task, at_front=True)
+
+    # -- sending --------------------------------------------------------------------------
+
+    def _wait(self, task: _Task, *, at_front: bool = False) -> None:
+        task.has_started = task.is_recalled = False
+        terms, lanes = task.terms, self._pending
+        if terms.is_pinned and terms.preferred is not None:
+            lanes = self._pinned.setdefault(terms.preferred, Lanes())
+        else:
+            self._preferring_count += terms.preferred is not None
+        lanes.push(task.number, task, terms.priority, at_front=at_front)
+
+    def _take(self, number: int) -> _Task | None:
+        """Take a task that may run anywhere out of those that wait."""
+        task = self._pending.remove(number)
+        if task is not None:
+            self._preferring_count -= task.terms.preferred is not None
+        return task
 
     def _dispatch(self) -> list[SubmissionEffect]:
         effects: list[SubmissionEffect] = []
+        for node_id, lanes in list(self._pinned.items()):
+            if node_id not in self._nodes:
+                continue  # It was there a moment ago: its tasks wait until it is found gone.
+            node = self._nodes[node_id]
+            while lanes and node.has_slot(backlog=backlog_for(self._task_s)):
+                effects.append(self._send(lanes.pop(), node))
+            if not lanes:
+                del self._pinned[node_id]
+        if not self._pending:
+            return effects
         nodes = list(self._nodes.values())
         workers = sum(node.workers for node in nodes)
+        backlog = backlog_for(self._task_s)
         while self._pending:
             is_plenty_pending = len(self._pending) > 2 * workers
-            first = next(iter(self._pending.values()))
-            node = choose(nodes, first.preferred, self._random, is_plenty_pending=is_plenty_pending)
-            if node is None:
+            first = self._pending.first
+            preferred = first.terms.preferred
+            node_or_none = choose(
+                nodes, preferred, self._random, backlog=backlog if is_plenty_pending else 0
+            )
+            if node_or_none is None:
                 break
-            task = self._local_task(node.node_id) or first
-            del self._pending[task.number]
-            self._in_flight[task.number] = task
-            task.attempt += 1
-            task.node_id = node.node_id
-            node.own_in_flight += 1
-            node.own_sends += 1
-            effects.append(SendTask(node.node_id, RunTask(task.number, task.attempt, task.payload)))
+            task = self._local_task(node_or_none.node_id, first)
+            self._take(task.number)
+            effects.append(self._send(task, node_or_none))
         return effects
 
-    def _local_task(self, node_id: NodeId) -> _Task | None:
-        """Return an early pending task whose data lives on the node."""
-        for position, task in enumerate(self._pending.values()):
-            if task.preferred == node_id:
-                return task
-            if position + 1 >= LOCALITY_SEARCH:
-                break
-        return None
+    def _send(self, task: _Task, node: NodeLoad) -> SendToNode:
+        self._in_flight[task.number] = task
+        task.attempt += 1
+        task.node_id = node.node_id
+        node.own_in_flight += 1
+        node.own_sends += 1
+        terms = task.terms
+        return SendToNode(
+            node.node_id,
+            RunTask(task.number, task.attempt, task.payload, terms.priority, terms.timeout_ms),
+        )
+
+    def _recall(self) -> list[SubmissionEffect]:
+        """Ask back what waits on one node and could start on another."""
+        if self._pending or len(self._nodes) < 2:
+            return []
+        free = sum(max(0, node.workers - node.busy) for node in self._nodes.values())
+        victims = [n for n in self._nodes.values() if n.own_in_flight > n.workers]
+        if not free or not victims:
+            return []
+        victim = max(victims, key=lambda node: node.expected_wait)
+        there = [t for t in self._in_flight.values() if t.node_id == victim.node_id]
+        started = sum(task.has_started for task in there)
+        waiting_s = (self._task_s or 0.0) * (len(there) - started) / max(victim.workers, 1)
+        if not started and waiting_s < RECALL_S:
+            return []
+        free -= sum(task.is_recalled for task in there)
+        movable = [t for t in there if t.is_movable]
+        chosen = movable[::-1][: max(0, min(free, len(there) - victim.workers))]
+        for task in chosen:
+            task.is_recalled = True
+            task.recalls += 1
+        return [SendToNode(victim.node_id, CancelTask(task.number)) for task in chosen]
+
+    def _local_task(self, node_id: NodeId, first: _Task) -> _Task:
+        """Return an early pending task whose data lives on the node, else the first."""
+        if not self._preferring_count or first.terms.preferred == node_id:
+            return first
+        early = islice(self._pending, LOCALITY_SEARCH)
+        return next((task for task in early if task.terms.preferred == node_id), first)

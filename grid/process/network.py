@@ -34,10 +34,11 @@ from grid.process.driver import Driver
 from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
 from grid.process.relatives import StorageLinks, take_socket
-from grid.process.sessions import NodeTasks, Sessions
+from grid.process.sessions import Sessions
 from grid.process.settings import NodeSettings
 from grid.process.status import status_document, view_of
 from grid.process.surroundings import Surroundings
+from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream, attach
 from grid.types import NODE_ID_BYTES, NodeId, PartitionId, short
 from grid.wire.catalog import decode_supervisor_to_network, encode
@@ -55,6 +56,7 @@ from grid.wire.family import (
     StatusSnapshot,
     StopNode,
     StopWanted,
+    WorkerEnded,
 )
 
 logger = logging.getLogger("grid.network")
@@ -198,6 +200,8 @@ class NetworkProcess:
                 self._plane.load = msgspec.structs.replace(
                     self._plane.load, cpu_percent=cpu_percent, memory_percent=memory_percent
                 )
+            case WorkerEnded(pid=pid, description=description):
+                self._tasks.workers.ended(pid, description)
             case StopNode(is_urgent=is_urgent):
                 if is_urgent:
                     self._may_leave.set()

@@ -1,7 +1,6 @@
-"""The network process's links to its own node's storage and worker processes.
+"""The network process's links to its own node's storage processes.
 
-Runs in: network process. A lost storage process ends the node (the supervisor sees to it); a
-lost worker only ends its task.
+Runs in: network process. A lost storage process ends the node: the supervisor sees to it.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 
-from grid.executor.messages import WorkerResult, WorkerTask
 from grid.partition.messages import Holding
 from grid.replication.messages import Assignment
 from grid.transport.stream import FrameStream, attach
-from grid.wire.catalog import decode_storage_to_network, decode_worker_result, encode
+from grid.wire.catalog import decode_storage_to_network, encode
 from grid.wire.family import (
     Accounting,
     CopiesChanged,
@@ -190,64 +188,3 @@ class StorageLinks:
 
     def _lost(self) -> None:
         logger.debug("a storage process has ended its pipe")
-
-
-class WorkerLinks:
-    """The workers of this node; the supervisor passes the pipe of each new one."""
-
-    def __init__(
-        self,
-        passed: socket.socket,
-        *,
-        on_ready: Callable[[int], None],
-        on_result: Callable[[int, WorkerResult], None],
-        on_lost: Callable[[int], None],
-    ) -> None:
-        """`passed` brings the network's end of each worker's pipe."""
-        self._passed = passed
-        self._on_ready = on_ready
-        self._on_result = on_result
-        self._on_lost = on_lost
-        self._streams: dict[int, FrameStream] = {}
-        self._next_number = 0
-        self._attaching: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Begin to receive workers' pipes."""
-        self._passed.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._passed.fileno(), self._receive_pipe)
-
-    def send(self, worker: int, task: WorkerTask) -> None:
-        """Give a worker its task."""
-        self._streams[worker].send(encode(task))
-
-    def close(self) -> None:
-        """End the pipes: idle workers exit."""
-        asyncio.get_running_loop().remove_reader(self._passed.fileno())
-        for stream in list(self._streams.values()):
-            stream.close()
-
-    def _receive_pipe(self) -> None:
-        data, fds, _, _ = socket.recv_fds(self._passed, 16, 1)
-        if not fds:
-            if not data:
-                asyncio.get_running_loop().remove_reader(self._passed.fileno())
-            return
-        task = asyncio.get_running_loop().create_task(self._attach(socket.socket(fileno=fds[0])))
-        self._attaching.add(task)
-        task.add_done_callback(self._attaching.discard)
-
-    async def _attach(self, sock: socket.socket) -> None:
-        """Number the worker anew: a replaced one must not inherit its predecessor's task."""
-        self._next_number += 1
-        worker = self._next_number
-        stream = FrameStream(
-            lambda body: self._on_result(worker, decode_worker_result(body)),
-            lambda: self._lose(worker),
-        )
-        self._streams[worker] = await attach(sock, stream)
-        self._on_ready(worker)
-
-    def _lose(self, worker: int) -> None:
-        if self._streams.pop(worker, None) is not None:
-            self._on_lost(worker)

@@ -9,12 +9,10 @@ import logging
 import socket
 from collections.abc import Callable
 
-from grid.executor.messages import CancelTask, RunTask, TaskEnded, WorkerResult
-from grid.executor.options import ExecutorOptions
-from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
+from grid.executor.messages import CancelTask, RunTask
 from grid.membership.messages import PushPull
 from grid.partition.messages import PartitionMessage
-from grid.process.relatives import WorkerLinks
+from grid.process.tasks import NodeTasks
 from grid.replication.messages import ForStorage
 from grid.transport.stream import FrameStream, attach
 from grid.types import NodeId
@@ -38,58 +36,6 @@ logger = logging.getLogger("grid.network")
 
 SESSIONS_MAX = 4096
 """Open sessions of a node; more connections are closed after their handshake."""
-
-
-class NodeTasks:
-    """The node's task queue, connected to its workers and to the sessions that submit."""
-
-    def __init__(self, options: ExecutorOptions, passed_pipes: socket.socket) -> None:
-        """`passed_pipes` brings the pipe of each new worker."""
-        self.queue = NodeQueue(options)
-        self._workers = WorkerLinks(
-            passed_pipes,
-            on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
-            on_result=self._on_result,
-            on_lost=lambda worker: self._perform(self.queue.worker_lost(worker)),
-        )
-        self._submitters: dict[int, FrameStream] = {}
-
-    def start(self) -> None:
-        """Begin to take workers."""
-        self._workers.start()
-
-    def handle(self, submitter: int, stream: FrameStream, request: RunTask | CancelTask) -> None:
-        """Handle a task request of one session."""
-        self._submitters[submitter] = stream
-        if isinstance(request, RunTask):
-            self._perform(self.queue.submit(submitter, request))
-        else:
-            self._perform(self.queue.cancel(submitter, request.task))
-
-    def session_lost(self, submitter: int) -> None:
-        """A submitter is gone."""
-        if self._submitters.pop(submitter, None) is not None:
-            self.queue.submitter_gone(submitter)
-
-    def close(self) -> None:
-        """End the workers' pipes."""
-        self._workers.close()
-
-    def _on_result(self, worker: int, result: WorkerResult) -> None:
-        self._perform(self.queue.worker_result(worker, result))
-
-    def _perform(self, effects: list[QueueEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case StartOnWorker(worker=worker, task=task):
-                    self._workers.send(worker, task)
-                case Answer(submitter=submitter, message=message):
-                    self._answer(submitter, message)
-
-    def _answer(self, submitter: object, message: TaskEnded) -> None:
-        stream = self._submitters.get(submitter) if isinstance(submitter, int) else None
-        if stream is not None:
-            stream.send(encode(message))
 
 
 class Sessions:

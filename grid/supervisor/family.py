@@ -81,7 +81,8 @@ class Family:
             log_fd=self._log_fd,
         )
         try:
-            socket.send_fds(self._pass_workers, [b"worker"], [network_end.fileno()])
+            fds = [network_end.fileno(), worker.pidfd]
+            socket.send_fds(self._pass_workers, [worker.pid.to_bytes(8, "big")], fds)
         except OSError:
             worker.send_signal(signal.SIGKILL)  # The network process is gone; so is the node.
         network_end.close()

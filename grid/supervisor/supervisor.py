@@ -41,6 +41,7 @@ from grid.wire.family import (
     StartFailed,
     StopNode,
     StopWanted,
+    WorkerEnded,
 )
 
 SAMPLE_INTERVAL_S = 1.0
@@ -155,7 +156,11 @@ class Supervisor:
                 if now_s >= due_s:
                     self._fail(storage)
                 deadline_s = min(deadline_s, due_s)
-            self._wait(deadline_s, self._is_over)
+            self._wait(deadline_s, lambda: self._is_over() or self._is_worker_due())
+
+    def _is_worker_due(self) -> bool:
+        now_s = time.monotonic()
+        return any(due_s <= now_s for due_s in self._workers_due_s)
 
     def _is_over(self) -> bool:
         return self._failure is not None or self._stop_count > 0
@@ -239,6 +244,7 @@ class Supervisor:
         self._on_log()  # What it said last explains its end.
         if child in family.workers:
             self._observer.event("WARNING", child.describe_end())
+            family.tell_network(WorkerEnded(child.pid, child.describe_end()))
             family.forget(child)
             now_s = time.monotonic()
             pause_s = self._worker_policy.pause_after_death_s(now_s)

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from grid.errors import ProtocolError
-from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
+from grid.executor.messages import TaskReply, TaskRequest, WorkerResult, WorkerTask
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.replication.messages import ForStorage
@@ -89,8 +89,8 @@ decode_peer: Decoder[PartitionMessage | ForStorage] = Decoder(PartitionMessage |
 decode_client_request: Decoder[ControlRequest | TaskRequest] = Decoder(
     ControlRequest | TaskRequest, "client"
 )
-decode_client_reply: Decoder[ControlReply | TaskEnded] = Decoder(
-    ControlReply | TaskEnded, "network process"
+decode_client_reply: Decoder[ControlReply | TaskReply] = Decoder(
+    ControlReply | TaskReply, "network process"
 )
 decode_storage_request: Decoder[StorageRequest] = Decoder(StorageRequest, "data")
 decode_storage_reply: Decoder[StorageReply] = Decoder(StorageReply, "storage process")

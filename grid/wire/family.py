@@ -28,6 +28,13 @@ class StopNode(msgspec.Struct, array_like=True, frozen=True, tag=2):
     is_urgent: bool = False
 
 
+class WorkerEnded(msgspec.Struct, array_like=True, frozen=True, tag=24):
+    """Supervisor to network: a worker process is gone; `description` says how, for people."""
+
+    pid: int
+    description: str
+
+
 class Listening(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Network to supervisor: the sockets are bound, at this address."""
 
@@ -168,7 +175,7 @@ class PromotionKnown(msgspec.Struct, array_like=True, frozen=True, tag=20):
     lost_at_most: int
 
 
-SupervisorToNetwork = LoadSample | StopNode
+SupervisorToNetwork = LoadSample | StopNode | WorkerEnded
 NetworkToSupervisor = (
     Listening
     | Admitted

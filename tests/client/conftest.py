@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import grid
 from grid.api import LocalCluster, local_cluster
 from grid.client.session import Grid
+from tests.client.gate import Gate
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,14 @@ def client(running_cluster: LocalCluster) -> Iterator[Grid]:
     """A client of its own for each test."""
     with running_cluster.client() as connected:
         yield connected
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A closed gate for tasks; it opens after the test at the latest."""
+    closed = Gate(tmp_path)
+    yield closed
+    closed.open()
 
 
 @pytest.fixture

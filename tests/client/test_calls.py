@@ -8,9 +8,24 @@ from typing import Any
 
 import pytest
 
-from grid.client.calls import dump_call, load_call, pack_failure, pack_result, unpack
-from grid.errors import SerializationError, TaskError, WorkerLostError
+from grid.client.calls import (
+    dump_call,
+    load_call,
+    pack_failure,
+    pack_result,
+    run_chunk,
+    unpack,
+)
+from grid.errors import (
+    PoisonTaskError,
+    SerializationError,
+    TaskError,
+    TaskTimeoutError,
+    WorkerLostError,
+)
 from grid.executor.messages import Outcome
+from grid.executor.submissions import Finished
+from grid.wire.values import dump
 
 TRACE = "Traceback (most recent call last):\n  ...\nValueError: no such book\n"
 
@@ -30,9 +45,13 @@ class LockedError(Exception):
         self.lock = threading.Lock()
 
 
+def over(outcome: Outcome, payload: bytes, deaths: int = 0) -> Finished:
+    return Finished(1, outcome, payload, None, deaths)
+
+
 def raised_by(payload: bytes) -> BaseException:
     with pytest.raises(BaseException) as caught:  # noqa: PT011  # Which one is up to the test.
-        unpack(Outcome.RAISED, payload, "library-1")
+        unpack(over(Outcome.RAISED, payload), "library-1")
     return caught.value
 
 
@@ -55,7 +74,7 @@ def test_argument_that_cannot_travel_is_refused(args: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, (1, 2), {"a": {1, 2}}, ValueError("a value, too")])
 def test_returned_value_is_unpacked(value: object) -> None:
-    result = unpack(Outcome.RETURNED, pack_result(value), "library-1")
+    result = unpack(over(Outcome.RETURNED, pack_result(value)), "library-1")
     assert type(result) is type(value)
     assert repr(result) == repr(value)
 
@@ -101,15 +120,33 @@ def test_exception_that_cannot_travel_becomes_a_task_error(original: Exception, 
     assert "raised on node library-2:" in error.__notes__[0]
 
 
-def test_dead_worker_is_named_by_its_node() -> None:
-    with pytest.raises(WorkerLostError, match="last on library-1"):
-        unpack(Outcome.WORKER_DIED, b"", "library-1")
+def test_death_that_may_not_be_repeated_is_told_with_its_evidence() -> None:
+    with pytest.raises(WorkerLostError, match="may not run again: killed by SIGSEGV") as caught:
+        unpack(over(Outcome.WORKER_DIED, b"killed by SIGSEGV", deaths=1), "library-1")
+    assert not isinstance(caught.value, PoisonTaskError)
+
+
+def test_task_under_which_all_workers_died_is_poison() -> None:
+    with pytest.raises(PoisonTaskError, match="given up after 3 deaths under it: one; two; three"):
+        unpack(over(Outcome.WORKER_DIED, b"one; two; three", deaths=3), "library-1")
+
+
+def test_task_that_ran_too_long_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError, match="was ended on library-1") as caught:
+        unpack(over(Outcome.TIMED_OUT, b""), "library-1")
+    assert isinstance(caught.value, TaskTimeoutError)
+
+
+def test_function_of_many_chunks_is_loaded_once() -> None:
+    function = dump(lambda *args, _loads=[]: _loads.append(args) or len(_loads))
+    assert run_chunk(function, [(1,), (2,)]) == [1, 2]
+    assert run_chunk(bytes(bytearray(function)), [(3,)]) == [3]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.REFUSED_QUEUE_FULL])
 def test_every_other_end_is_a_task_error_that_names_it(outcome: Outcome) -> None:
     with pytest.raises(TaskError, match=f"the task ended as {outcome.name}"):
-        unpack(outcome, b"", "library-1")
+        unpack(over(outcome, b""), "library-1")
 
 
 def test_an_exception_that_can_neither_be_pickled_nor_described_still_arrives():
@@ -122,4 +159,4 @@ def test_an_exception_that_can_neither_be_pickled_nor_described_still_arrives():
             raise RuntimeError("no str")
 
     with pytest.raises(TaskError, match="BadError"):
-        unpack(Outcome.RAISED, pack_failure(BadError(), "traceback", "n1"), "n1")
+        unpack(over(Outcome.RAISED, pack_failure(BadError(), "traceback", "n1")), "n1")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from grid.executor.options import ExecutorOptions
+from grid.executor.messages import RunTask
 from grid.executor.placement import NodeLoad
-from grid.executor.submissions import SendTask, SubmissionEffect, Submissions
+from grid.executor.submissions import SendToNode, SubmissionEffect, Submissions, Terms
 from grid.types import NODE_ID_BYTES, NodeId
 
 E = TypeVar("E")
@@ -22,27 +22,44 @@ def load(number: int, workers: int = 1, **changes: int) -> NodeLoad:
     return NodeLoad(node(number), workers, **changes)
 
 
-def submissions(*numbers: int, workers: int = 1, attempts_max: int = 3) -> Submissions:
+def submissions(*numbers: int, workers: int = 1) -> Submissions:
     """Return submissions that know nodes of these numbers."""
-    result = Submissions(ExecutorOptions(attempts_max=attempts_max), Random(1))
-    result.nodes_changed([load(number, workers) for number in numbers])
+    result = Submissions(Random(1))
+    look(result, *numbers, workers=workers)
     return result
 
 
+def look(tested: Submissions, *numbers: int, workers: int = 1) -> list[SubmissionEffect]:
+    """Let these nodes be all there are."""
+    names = {node(number): f"n{number}" for number in numbers}
+    return tested.nodes_changed([load(number, workers) for number in numbers], names)
+
+
 def submit(
-    tested: Submissions, count: int = 1, preferred: NodeId | None = None
+    tested: Submissions,
+    count: int = 1,
+    preferred: NodeId | None = None,
+    *,
+    is_pinned: bool = False,
+    attempts_max: int = 3,
+    priority: int = 0,
 ) -> list[SubmissionEffect]:
-    """Submit tasks of equal content."""
+    """Submit tasks of equal terms."""
     effects: list[SubmissionEffect] = []
+    terms = Terms(preferred, is_pinned, attempts_max, priority=priority)
     for _ in range(count):
-        number = tested.next_number()
-        effects += tested.submit(number, b"task %d" % number, preferred)
+        _, news = tested.submit(b"task", terms)
+        effects += news
     return effects
 
 
 def sent(effects: Sequence[object]) -> list[tuple[NodeId, int, int]]:
-    """Return (node, task, attempt) of what goes out."""
-    return [(e.node_id, e.message.task, e.message.attempt) for e in of_kind(SendTask, effects)]
+    """Return (node, task, attempt) of what goes out to be run."""
+    found = []
+    for effect in of_kind(SendToNode, effects):
+        if isinstance(effect.message, RunTask):
+            found.append((effect.node_id, effect.message.task, effect.message.attempt))
+    return found
 
 
 def of_kind(kind: type[E], effects: Sequence[object]) -> list[E]:

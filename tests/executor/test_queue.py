@@ -7,15 +7,38 @@ from random import Random
 
 import pytest
 
-from grid.executor.messages import Outcome, RunTask, TaskEnded, WorkerResult, WorkerTask
+from grid.executor.messages import (
+    Outcome,
+    RunTask,
+    TaskEnded,
+    TaskStarted,
+    WorkerResult,
+    WorkerTask,
+)
 from grid.executor.options import ExecutorOptions
-from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
+from grid.executor.queue import (
+    MOMENT_S,
+    Answer,
+    EndWorker,
+    NodeQueue,
+    QueueEffect,
+    StartOnWorker,
+)
 
 from .samples import of_kind
 
 
+class Clock:
+    """Time that passes when a test says so."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 def queue_with(*workers: int, length_max: int = 10) -> NodeQueue:
-    queue = NodeQueue(ExecutorOptions(queue_length_max=length_max))
+    queue = NodeQueue(ExecutorOptions(queue_length_max=length_max), Clock())
     for worker in workers:
         assert queue.worker_ready(worker) == []
     return queue
@@ -27,7 +50,11 @@ def run(queue: NodeQueue, task: int, submitter: str = "s", attempt: int = 1) -> 
 
 def answers(effects: list[QueueEffect]) -> list[tuple[object, int, Outcome]]:
     found = of_kind(Answer, effects)
-    return [(answer.submitter, answer.message.task, answer.message.outcome) for answer in found]
+    return [
+        (answer.submitter, answer.message.task, answer.message.outcome)
+        for answer in found
+        if isinstance(answer.message, TaskEnded)
+    ]
 
 
 def test_free_worker_gets_the_task_at_once() -> None:
@@ -74,7 +101,7 @@ def test_queued_task_is_cancelled_and_a_running_one_is_not() -> None:
     run(queue, 1)
     run(queue, 2, "other")
     run(queue, 2)
-    assert queue.cancel("s", 1) == []
+    assert queue.cancel("s", 1) == [Answer("s", TaskStarted(1, 1))]
     assert answers(queue.cancel("s", 2)) == [("s", 2, Outcome.CANCELLED)]
     assert queue.cancel("s", 2) == []
     assert (queue.queued_count, queue.running_count) == (1, 1)
@@ -142,7 +169,97 @@ def test_every_accepted_task_is_answered_exactly_once(seed: int) -> None:
     while busy:
         worker, number = busy.popitem()
         note(queue.worker_result(worker, WorkerResult(number, Outcome.RETURNED, b"")))
-    counts = Counter(answer.message.task for answer in of_kind(Answer, effects))
+    counts = Counter(task for _, task, _ in answers(effects))
     assert counts == dict.fromkeys(range(1, task + 1), 1)
-    assert {outcome for _, _, outcome in answers(effects)} == set(Outcome) - {Outcome.RAISED}
+    assert {outcome for _, _, outcome in answers(effects)} == set(Outcome) - {
+        Outcome.RAISED, Outcome.KILLED, Outcome.TIMED_OUT,
+    }  # fmt: skip
     assert (queue.queued_count, queue.running_count) == (0, 0)
+
+
+def test_running_task_that_is_cancelled_by_force_ends_with_its_worker() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    assert queue.cancel("s", 1, is_forced=True) == [EndWorker(7)]
+    assert queue.cancel("s", 1, is_forced=True) == []
+    assert answers(queue.worker_lost(7, "killed")) == [("s", 1, Outcome.KILLED)]
+
+
+def test_worker_that_answers_while_it_is_being_ended_gets_nothing_more() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    run(queue, 2)
+    queue.cancel("s", 1, is_forced=True)
+    effects = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    assert answers(effects) == [("s", 1, Outcome.RETURNED)]
+    assert of_kind(StartOnWorker, effects) == []
+    assert queue.worker_lost(7) == []
+    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, b"2"))]
+
+
+def clocked() -> tuple[NodeQueue, Clock]:
+    clock = Clock()
+    queue = NodeQueue(ExecutorOptions(), clock)
+    queue.worker_ready(7)
+    return queue, clock
+
+
+def test_task_is_told_of_as_started_after_a_moment_and_once() -> None:
+    queue, clock = clocked()
+    assert queue.due_s() is None
+    run(queue, 1)
+    assert queue.due_s() == MOMENT_S
+    assert queue.tick() == []
+    clock.now_s = MOMENT_S
+    assert queue.tick() == [Answer("s", TaskStarted(1, 1))]
+    assert queue.due_s() is None
+    assert queue.tick() == []
+
+
+def test_task_that_runs_for_too_long_ends_with_its_worker() -> None:
+    queue, clock = clocked()
+    queue.submit("s", RunTask(1, 1, b"", timeout_ms=10))
+    assert queue.due_s() == 0.01
+    clock.now_s = 0.01
+    assert queue.tick() == [EndWorker(7)]
+    assert queue.tick() == []
+    assert answers(queue.worker_lost(7)) == [("s", 1, Outcome.TIMED_OUT)]
+
+
+def test_time_in_the_queue_does_not_count() -> None:
+    queue, clock = clocked()
+    run(queue, 1)
+    queue.submit("s", RunTask(2, 1, b"", timeout_ms=10))
+    clock.now_s = 5.0
+    queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    assert EndWorker(7) not in queue.tick()
+    assert queue.due_s() == 5.01
+
+
+def test_answer_says_how_long_the_task_ran() -> None:
+    queue, clock = clocked()
+    run(queue, 1)
+    clock.now_s = 0.25
+    (answer,) = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    assert answer == Answer("s", TaskEnded(1, 1, Outcome.RETURNED, b"", 250_000))
+
+
+def test_death_of_a_worker_is_answered_with_the_evidence() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    (answer,) = queue.worker_lost(7, "killed by SIGSEGV")
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.message, TaskEnded)
+    assert answer.message.payload == b"killed by SIGSEGV"
+
+
+def test_highest_priority_starts_first() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    for task, priority in ((2, 0), (3, 5), (4, 5), (5, -1)):
+        queue.submit("s", RunTask(task, 1, b"%d" % task, priority))
+    started = []
+    for number in range(1, 5):
+        effects = queue.worker_result(7, WorkerResult(number, Outcome.RETURNED, b""))
+        started += [start.task.payload for start in of_kind(StartOnWorker, effects)]
+    assert started == [b"3", b"4", b"2", b"5"]

@@ -6,19 +6,20 @@ from random import Random
 
 import pytest
 
-from grid.executor.messages import Outcome, TaskEnded
-from grid.executor.options import ExecutorOptions
-from grid.executor.placement import NodeLoad
+from grid.executor.messages import CancelTask, Outcome, TaskEnded, TaskStarted
 from grid.executor.submissions import (
     LOCALITY_SEARCH,
+    NODE_LOSSES_MAX,
     Finished,
-    SendTask,
+    SendToNode,
+    Started,
     SubmissionEffect,
     Submissions,
+    Terms,
 )
 from grid.types import NodeId
 
-from .samples import load, node, of_kind, sent, submissions, submit
+from .samples import look, node, of_kind, sent, submissions, submit
 
 
 def end(
@@ -28,16 +29,16 @@ def end(
     attempt: int = 1,
     outcome: Outcome = Outcome.RETURNED,
 ) -> list[SubmissionEffect]:
-    return tested.ended(node(number), TaskEnded(task, attempt, outcome, b"result"))
+    return tested.ended(
+        node(number), TaskEnded(task, attempt, outcome, b"result", ran_us=1_000_000)
+    )
 
 
 def test_task_waits_until_there_is_a_node() -> None:
     tested = submissions()
     assert submit(tested) == []
     assert tested.node_of(1) is None
-    effects = tested.nodes_changed([load(1)])
-    assert sent(effects) == [(node(1), 1, 1)]
-    assert of_kind(SendTask, effects)[0].message.payload == b"task 1"
+    assert sent(look(tested, 1)) == [(node(1), 1, 1)]
     assert tested.node_of(1) == node(1)
 
 
@@ -67,7 +68,7 @@ def test_second_result_of_an_attempt_is_ignored() -> None:
 
 def test_task_of_a_lost_node_goes_to_another_as_the_next_attempt() -> None:
     tested = submissions(1, 2)
-    (effect,) = of_kind(SendTask, submit(tested))
+    (effect,) = of_kind(SendToNode, submit(tested))
     other = ({node(1), node(2)} - {effect.node_id}).pop()
     assert sent(tested.node_lost(effect.node_id)) == [(other, 1, 2)]
     assert tested.retried_count == 1
@@ -83,59 +84,143 @@ def test_late_result_of_a_given_up_attempt_is_ignored() -> None:
     assert end(tested, 1, 1, attempt=2) == [Finished(1, Outcome.RETURNED, b"result", node(1))]
 
 
-def test_task_under_which_workers_die_is_given_up_at_the_limit() -> None:
-    tested = submissions(1, attempts_max=3)
+def test_task_under_which_workers_die_is_given_up_at_the_limit_with_the_evidence() -> None:
+    tested = submissions(1)
     submit(tested)
     for attempt in (1, 2):
-        effects = end(tested, 1, 1, attempt, Outcome.WORKER_DIED)
+        effects = tested.ended(
+            node(1), TaskEnded(1, attempt, Outcome.WORKER_DIED, b"death %d" % attempt)
+        )
         assert sent(effects) == [(node(1), 1, attempt + 1)]
-    assert end(tested, 1, 1, 3, Outcome.WORKER_DIED) == [
-        Finished(1, Outcome.WORKER_DIED, b"", node(1))
-    ]
+    (finished,) = of_kind(Finished, end(tested, 1, 1, 3, Outcome.WORKER_DIED))
+    assert finished.outcome is Outcome.WORKER_DIED
+    assert finished.payload == b"death 1 on n1; death 2 on n1; result on n1"
+    assert finished.deaths == 3
     assert tested.unfinished_count == 0
     assert tested.retried_count == 2
 
 
 def test_one_attempt_means_that_a_task_never_runs_twice() -> None:
-    tested = submissions(1, 2, attempts_max=1)
-    (effect,) = of_kind(SendTask, submit(tested))
-    assert tested.node_lost(effect.node_id) == [
-        Finished(1, Outcome.WORKER_DIED, b"", effect.node_id)
-    ]
+    tested = submissions(1, 2)
+    (effect,) = of_kind(SendToNode, submit(tested, attempts_max=1))
+    (finished,) = tested.node_lost(effect.node_id)
+    assert isinstance(finished, Finished)
+    assert (finished.outcome, finished.deaths) == (Outcome.WORKER_DIED, 1)
 
 
 def test_task_of_a_node_missing_from_the_view_is_sent_again_before_others() -> None:
     tested = submissions(1)
     submit(tested, 2)
-    assert sent(tested.nodes_changed([load(2)])) == [(node(2), 1, 2)]
+    assert sent(look(tested, 2)) == [(node(2), 1, 2)]
 
 
-def test_refusal_of_a_full_queue_is_no_death() -> None:
-    tested = submissions(1, 2, attempts_max=1)
-    ((first, _, _),) = sent(submit(tested))
+def test_what_was_queued_on_a_dead_node_is_not_blamed() -> None:
+    tested = submissions(1)
+    submit(tested)
+    for _ in range(NODE_LOSSES_MAX):
+        assert of_kind(Finished, tested.node_lost(node(1))) == []
+        assert len(sent(look(tested, 1))) == 1
+    (finished,) = of_kind(Finished, tested.node_lost(node(1)))
+    assert finished.outcome is Outcome.WORKER_DIED
+
+
+def test_what_was_executing_on_a_dead_node_is_blamed() -> None:
+    tested = submissions(1)
+    submit(tested)
+    for attempt in (1, 2):
+        assert tested.started(node(1), TaskStarted(1, attempt)) == [Started(1, node(1))]
+        assert tested.node_lost(node(1)) == []
+        look(tested, 1)
+    tested.started(node(1), TaskStarted(1, 3))
+    (finished,) = tested.node_lost(node(1))
+    assert isinstance(finished, Finished)
+    assert finished.payload == b"; ".join([b"node n1 is gone"] * 3)
+
+
+def test_word_of_an_old_attempt_is_ignored() -> None:
+    tested = submissions(1)
+    submit(tested)
+    end(tested, 1, 1, outcome=Outcome.WORKER_DIED)
+    assert tested.started(node(1), TaskStarted(1, 1)) == []
+    assert tested.started(node(2), TaskStarted(1, 2)) == []
+    assert tested.started(node(1), TaskStarted(7, 1)) == []
+
+
+def test_refusal_of_a_full_queue_is_no_attempt() -> None:
+    tested = submissions(1, 2)
+    ((first, _, _),) = sent(submit(tested, attempts_max=1))
     other = ({node(1), node(2)} - {first}).pop()
     refused = TaskEnded(1, 1, Outcome.REFUSED_QUEUE_FULL, b"")
-    assert sent(tested.ended(first, refused)) == [(other, 1, 2)]
+    assert sent(tested.ended(first, refused)) == [(other, 1, 1)]
     assert tested.retried_count == 0
 
 
-def test_pending_task_is_cancelled_and_a_sent_one_is_not() -> None:
+def test_pending_task_is_cancelled_at_once_and_the_node_of_a_sent_one_is_asked() -> None:
     tested = submissions(1)
     submit(tested, 2)
-    assert tested.cancel(2)
-    assert not tested.cancel(2)
-    assert not tested.cancel(1)
+    assert tested.cancel(2) == [Finished(2, Outcome.CANCELLED, b"", None)]
+    assert tested.cancel(2) == []
+    assert tested.cancel(1) == [SendToNode(node(1), CancelTask(1))]
+    assert tested.cancel(1, is_forced=True) == [SendToNode(node(1), CancelTask(1, is_forced=True))]
     assert tested.unfinished_count == 1
 
 
-def test_withdrawn_task_gives_its_slot_to_the_next() -> None:
+def test_cancelled_task_gives_its_slot_to_the_next() -> None:
     tested = submissions(1)
     submit(tested, 2)
-    assert sent(tested.withdrawn(1)) == [(node(1), 2, 1)]
-    assert tested.withdrawn(1) == []
-    end(tested, 1, 2)
-    assert sent(submit(tested)) == [(node(1), 3, 1)]
-    assert tested.unfinished_count == 1
+    assert sent(end(tested, 1, 1, outcome=Outcome.CANCELLED)) == [(node(1), 2, 1)]
+
+
+def test_highest_priority_goes_first() -> None:
+    tested = submissions(1)
+    submit(tested, 2)
+    submit(tested, priority=5)
+    assert sent(end(tested, 1, 1)) == [(node(1), 3, 1)]
+    assert sent(end(tested, 1, 3)) == [(node(1), 2, 1)]
+
+
+def test_pinned_task_waits_for_its_node_and_holds_up_no_other() -> None:
+    tested = submissions(1, 2)
+    assert sent(submit(tested, preferred=node(1), is_pinned=True)) == [(node(1), 1, 1)]
+    submit(tested, 5, preferred=node(1), is_pinned=True)
+    assert sent(submit(tested)) == [(node(2), 7, 1)]
+    assert {target for target, _, _ in sent(end(tested, 1, 1))} == {node(1)}
+
+
+def test_pinned_task_ends_with_its_node() -> None:
+    tested = submissions(1, 2)
+    submit(tested, 4, preferred=node(1), is_pinned=True)
+    finished = of_kind(Finished, look(tested, 2))
+    assert sorted(each.task for each in finished) == [1, 2, 3, 4]
+    assert {each.outcome for each in finished} == {Outcome.WORKER_DIED}
+    submit(tested, preferred=node(7), is_pinned=True)
+    assert [each.task for each in of_kind(Finished, look(tested, 2))] == [5]
+
+
+def test_pinned_task_whose_worker_died_runs_again_there() -> None:
+    tested = submissions(1, 2)
+    submit(tested, preferred=node(1), is_pinned=True)
+    assert sent(end(tested, 1, 1, outcome=Outcome.WORKER_DIED)) == [(node(1), 1, 2)]
+
+
+def test_cancelled_pinned_task_is_forgotten() -> None:
+    tested = submissions(1)
+    submit(tested, 3, preferred=node(1), is_pinned=True)
+    assert tested.cancel(3) == [Finished(3, Outcome.CANCELLED, b"", None)]
+
+
+def test_many_short_tasks_wait_behind_a_worker_and_few_long_ones() -> None:
+    tested = submissions(1)
+    submit(tested, 400)
+    in_flight = 1
+    for task in range(1, 60):
+        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, b"", ran_us=100))
+        in_flight += len(sent(news)) - 1
+    assert in_flight > 30
+    for task in range(60, 200):
+        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, b"", ran_us=500_000))
+        in_flight += len(sent(news)) - 1
+    assert in_flight <= 2
 
 
 def test_no_node_gets_more_than_its_window() -> None:
@@ -155,7 +240,7 @@ def test_no_node_gets_more_than_its_window() -> None:
 def test_new_report_does_not_forget_what_is_in_flight() -> None:
     tested = submissions(1)
     submit(tested, 2)
-    assert tested.nodes_changed([load(1)]) == []
+    assert look(tested, 1) == []
     assert len(end(tested, 1, 1)) == 2
 
 
@@ -199,32 +284,78 @@ def test_every_task_is_answered_exactly_once_whatever_dies(seed: int) -> None:
             attempts[task] = attempt
             on_the_way.append((target, task, attempt))
 
-    outcomes = [Outcome.RETURNED] * 6 + [Outcome.WORKER_DIED, Outcome.REFUSED_QUEUE_FULL]
+    outcomes = [Outcome.RETURNED] * 6 + [Outcome.WORKER_DIED, Outcome.CANCELLED]
     for _ in range(100):
         note(submit(tested, random.randint(0, 3)))
         if random.random() < 0.1:
             lost = random.choice([1, 2, 3])
             note(tested.node_lost(node(lost)))
-            note(tested.nodes_changed([load(number, 2) for number in (1, 2, 3)]))
+            note(look(tested, 1, 2, 3, workers=2))
         for _ in range(random.randint(0, 4)):
             if on_the_way:  # Also of lost nodes, and sometimes twice: the network is like that.
                 place = random.randrange(len(on_the_way))
                 keep = random.random() < 0.1
                 ended = on_the_way[place] if keep else on_the_way.pop(place)
                 target, task, attempt = ended
+                if random.random() < 0.3:
+                    note(tested.started(target, TaskStarted(task, attempt)))
                 note(tested.ended(target, TaskEnded(task, attempt, random.choice(outcomes), b"")))
     while on_the_way:
         target, task, attempt = on_the_way.pop()
         note(tested.ended(target, TaskEnded(task, attempt, Outcome.RETURNED, b"")))
-    assert sorted(finished) == list(range(1, tested.next_number()))
-    assert tested.unfinished_count == 0
+    last, _ = tested.submit(b"", Terms())
+    assert sorted(finished) == list(range(1, last))
+    assert tested.unfinished_count == 1
 
 
 def test_a_task_on_its_last_death_ends_when_its_node_vanishes_from_the_view() -> None:
-    submissions = Submissions(ExecutorOptions(attempts_max=1), Random(1))
-    submissions.nodes_changed([NodeLoad(NodeId(b"1" * 16), 1)])
-    number = submissions.next_number()
-    submissions.submit(number, b"")
-    (finished,) = submissions.nodes_changed([NodeLoad(NodeId(b"2" * 16), 1)])
+    tested = submissions(1)
+    submit(tested, attempts_max=1)
+    (finished,) = look(tested, 2)
     assert isinstance(finished, Finished)
-    assert (finished.task, finished.outcome) == (number, Outcome.WORKER_DIED)
+    assert (finished.task, finished.outcome) == (1, Outcome.WORKER_DIED)
+
+
+def crowded() -> Submissions:
+    """Return submissions of two nodes: the first has tasks 1 and 2 for its one worker."""
+    tested = submissions(1)
+    submit(tested, 4)
+    tested.cancel(3)
+    tested.cancel(4)
+    assert [tested.node_of(task) for task in (1, 2)] == [node(1)] * 2
+    assert look(tested, 1, 2) == []
+    return tested
+
+
+def test_what_waits_behind_a_running_task_is_asked_back_when_another_node_is_idle() -> None:
+    tested = crowded()
+    effects = tested.started(node(1), TaskStarted(1, 1))
+    assert effects == [Started(1, node(1)), SendToNode(node(1), CancelTask(2))]
+    assert look(tested, 1, 2) == []
+    assert sent(end(tested, 1, 2, outcome=Outcome.CANCELLED)) == [(node(2), 2, 1)]
+    assert of_kind(Finished, end(tested, 2, 2)) == [
+        Finished(2, Outcome.RETURNED, b"result", node(2))
+    ]
+
+
+def test_task_that_started_when_it_was_asked_back_stays() -> None:
+    tested = crowded()
+    tested.started(node(1), TaskStarted(1, 1))
+    end(tested, 1, 1)
+    assert tested.started(node(1), TaskStarted(2, 1)) == [Started(2, node(1))]
+    assert of_kind(Finished, end(tested, 1, 2)) != []
+
+
+def test_task_that_is_cancelled_while_it_is_asked_back_is_cancelled() -> None:
+    tested = crowded()
+    tested.started(node(1), TaskStarted(1, 1))
+    assert tested.cancel(2) == [SendToNode(node(1), CancelTask(2))]
+    (finished,) = end(tested, 1, 2, outcome=Outcome.CANCELLED)
+    assert isinstance(finished, Finished)
+    assert (finished.task, finished.outcome) == (2, Outcome.CANCELLED)
+
+
+def test_nothing_is_asked_back_from_a_node_with_little_to_do() -> None:
+    tested = crowded()
+    tested.ended(node(1), TaskEnded(1, 1, Outcome.RETURNED, b"", ran_us=100))
+    assert look(tested, 1, 2) == []

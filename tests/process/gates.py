@@ -15,7 +15,8 @@ from grid.membership.messages import MemberRecord, MemberState, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
-from grid.process.sessions import NodeTasks, Sessions
+from grid.process.sessions import Sessions
+from grid.process.tasks import NodeTasks
 from grid.replication.messages import ForStorage
 from grid.types import Address, NodeId
 from grid.wire.handshake import Hello

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grid.errors import ProtocolError
 from grid.executor import messages as executor_messages
-from grid.executor.messages import TaskEnded, TaskRequest, WorkerResult, WorkerTask
+from grid.executor.messages import TaskReply, TaskRequest, WorkerResult, WorkerTask
 from grid.membership import messages as membership_messages
 from grid.membership.dissemination import Dissemination
 from grid.membership.messages import Beacon, MembershipMessage, Ping, PingReq, PushPull
@@ -45,7 +45,7 @@ CONVERSATIONS: dict[str, Any] = {
     "decode_exchange": PushPull,
     "decode_peer": PartitionMessage,
     "decode_client_request": control.ControlRequest | TaskRequest,
-    "decode_client_reply": control.ControlReply | TaskEnded,
+    "decode_client_reply": control.ControlReply | TaskReply,
     "decode_storage_request": StorageRequest,
     "decode_storage_reply": StorageReply,
     "decode_worker_task": WorkerTask,

@@ -1,0 +1,202 @@
+"""The tasks of this node: its queue, connected to its workers and to the sessions that submit.
+
+Runs in: network process. A lost worker only ends its task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grid.executor.messages import CancelTask, RunTask, WorkerResult, WorkerTask
+from grid.executor.options import ExecutorOptions
+from grid.executor.queue import Answer, EndWorker, NodeQueue, QueueEffect, StartOnWorker
+from grid.transport.stream import FrameStream, attach
+from grid.wire.catalog import decode_worker_result, encode
+
+EVIDENCE_WAIT_S = 2.0
+"""How long a worker's end may go unexplained by the supervisor, who reaps it."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker's pipe and process; `end` is how it ended, once the supervisor has said so."""
+
+    stream: FrameStream
+    pid: int
+    pidfd: int
+    is_gone: bool = False
+    end: str = ""
+
+
+class WorkerLinks:
+    """The workers of this node; the supervisor passes pipe and pidfd of each new one."""
+
+    def __init__(
+        self,
+        passed: socket.socket,
+        *,
+        on_ready: Callable[[int], None],
+        on_result: Callable[[int, WorkerResult], None],
+        on_lost: Callable[[int, str], None],
+    ) -> None:
+        """`passed` brings the network's end of each worker's pipe."""
+        self._passed = passed
+        self._on_ready = on_ready
+        self._on_result = on_result
+        self._on_lost = on_lost
+        self._workers: dict[int, _Worker] = {}
+        self._next_number = 0
+        self._attaching: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to receive workers' pipes."""
+        self._passed.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._passed.fileno(), self._receive_pipe)
+
+    def send(self, worker: int, task: WorkerTask) -> None:
+        """Give a worker its task."""
+        self._workers[worker].stream.send(encode(task))
+
+    def kill(self, worker: int) -> None:
+        """End a worker's process; `on_lost` follows."""
+        known = self._workers.get(worker)
+        if known is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(known.pidfd, signal.SIGKILL)
+
+    def ended(self, pid: int, description: str) -> None:
+        """The supervisor says how a worker's process ended."""
+        for number, worker in self._workers.items():
+            if worker.pid == pid and not worker.end:
+                worker.end = description
+                if worker.is_gone:
+                    self._forget(number)
+                return  # Else its pipe may still hold its last words.
+
+    def close(self) -> None:
+        """End the pipes: idle workers exit."""
+        asyncio.get_running_loop().remove_reader(self._passed.fileno())
+        for worker in list(self._workers.values()):
+            worker.stream.close()
+
+    def _receive_pipe(self) -> None:
+        data, fds, _, _ = socket.recv_fds(self._passed, 16, 2)
+        if not fds:
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._passed.fileno())
+            return
+        pid = int.from_bytes(data, "big")
+        attaching = self._attach(socket.socket(fileno=fds[0]), pid, fds[1])
+        task = asyncio.get_running_loop().create_task(attaching)
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, sock: socket.socket, pid: int, pidfd: int) -> None:
+        """Number the worker anew: a replaced one must not inherit its predecessor's task."""
+        self._next_number += 1
+        number = self._next_number
+        stream = FrameStream(
+            lambda body: self._on_result(number, decode_worker_result(body)),
+            lambda: self._lose(number),
+        )
+        self._workers[number] = _Worker(stream, pid, pidfd)
+        await attach(sock, stream)
+        self._on_ready(number)
+
+    def _lose(self, number: int) -> None:
+        """Its pipe has ended: so shall it, whatever it does, and the supervisor says how."""
+        worker = self._workers[number]
+        worker.is_gone = True
+        self.kill(number)
+        if worker.end:
+            self._forget(number)
+        else:
+            asyncio.get_running_loop().call_later(EVIDENCE_WAIT_S, self._forget, number)
+
+    def _forget(self, number: int) -> None:
+        worker = self._workers.pop(number, None)
+        if worker is not None:
+            os.close(worker.pidfd)
+            self._on_lost(number, worker.end or f"worker (pid {worker.pid}) ended")
+
+
+class NodeTasks:
+    """The node's task queue and what is around it."""
+
+    def __init__(self, options: ExecutorOptions, passed_pipes: socket.socket) -> None:
+        """`passed_pipes` brings the pipe of each new worker."""
+        self.queue = NodeQueue(options, time.monotonic)
+        self.workers = WorkerLinks(
+            passed_pipes,
+            on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
+            on_result=lambda worker, result: self._perform(
+                self.queue.worker_result(worker, result)
+            ),
+            on_lost=lambda worker, end: self._perform(self.queue.worker_lost(worker, end)),
+        )
+        self._submitters: dict[int, FrameStream] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+
+    def start(self) -> None:
+        """Begin to take workers."""
+        self.workers.start()
+
+    def handle(self, submitter: int, stream: FrameStream, request: RunTask | CancelTask) -> None:
+        """Handle a task request of one session."""
+        self._submitters[submitter] = stream
+        if isinstance(request, RunTask):
+            self._perform(self.queue.submit(submitter, request))
+        else:
+            forced = request.is_forced
+            self._perform(self.queue.cancel(submitter, request.task, is_forced=forced))
+
+    def session_lost(self, submitter: int) -> None:
+        """A submitter is gone."""
+        if self._submitters.pop(submitter, None) is not None:
+            self.queue.submitter_gone(submitter)
+
+    def close(self) -> None:
+        """End the workers' pipes."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.workers.close()
+
+    def _perform(self, effects: list[QueueEffect]) -> None:
+        has_started = False
+        for effect in effects:
+            match effect:
+                case StartOnWorker(worker=worker, task=task):
+                    self.workers.send(worker, task)
+                    has_started = True
+                case EndWorker(worker=worker):
+                    self.workers.kill(worker)
+                case Answer(submitter=submitter, message=message):
+                    stream = self._submitters.get(submitter)  # type: ignore[call-overload]
+                    if stream is not None:
+                        stream.send(encode(message))
+        if has_started:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        """One timer for all: short tasks are over when it fires, and cost none of their own."""
+        due_s = self.queue.due_s()
+        if due_s is None or (self._timer is not None and self._timer_s <= due_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = due_s
+        delay_s = max(0.0, due_s - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._perform(self.queue.tick())
+        self._set_timer()

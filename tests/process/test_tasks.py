@@ -1,0 +1,161 @@
+"""The workers of a node, as its network process sees them come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, WorkerResult
+from grid.executor.options import ExecutorOptions
+from grid.process.tasks import NodeTasks
+from grid.transport.stream import FrameStream
+from grid.wire.catalog import decode_client_reply, encode
+from grid.wire.frame import frame
+
+from .gates import within_patience
+
+
+class Submitter(FrameStream):
+    """A session that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda body: None, lambda: None)
+        self.ended: asyncio.Queue[TaskEnded] = asyncio.Queue()
+
+    def send(self, body: bytes) -> None:
+        message = decode_client_reply(body)
+        if isinstance(message, TaskEnded):
+            self.ended.put_nowait(message)
+
+
+class Node:
+    """Tasks with one worker: a process that does nothing, whose pipe the test holds."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.passing, passed = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.tasks = NodeTasks(ExecutorOptions(), passed)
+        self.tasks.start()
+        self.submitter = Submitter()
+        theirs, self.pipe = socket.socketpair()
+        pidfd = os.pidfd_open(process.pid)
+        socket.send_fds(self.passing, [process.pid.to_bytes(8, "big")], [theirs.fileno(), pidfd])
+        os.close(pidfd)
+        theirs.close()
+
+    def ask(self, request: RunTask | CancelTask) -> None:
+        self.tasks.handle(1, self.submitter, request)
+
+    async def answer(self) -> TaskEnded:
+        return await within_patience(self.submitter.ended.get())
+
+    async def started(self) -> None:
+        """Wait until the worker has been given something."""
+        self.pipe.setblocking(False)
+        loop = asyncio.get_running_loop()
+        assert await within_patience(loop.sock_recv(self.pipe, 4096))
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+@contextlib.asynccontextmanager
+async def node_of(process: subprocess.Popen[bytes]) -> AsyncIterator[Node]:
+    node = Node(process)
+    try:
+        yield node
+    finally:
+        node.tasks.close()
+        node.passing.close()
+        node.pipe.close()
+
+
+def test_worker_gets_a_task_and_its_result_goes_to_the_submitter(
+    process: subprocess.Popen[bytes],
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b"result"))))
+            ended = await node.answer()
+            assert (ended.task, ended.outcome, ended.payload) == (5, Outcome.RETURNED, b"result")
+
+    asyncio.run(main())
+
+
+def test_task_of_a_worker_that_died_is_answered_with_the_word_of_the_supervisor(
+    process: subprocess.Popen[bytes],
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.tasks.workers.ended(process.pid, "worker was killed by SIGSEGV")
+            node.pipe.close()
+            ended = await node.answer()
+            assert ended.outcome is Outcome.WORKER_DIED
+            assert ended.payload == b"worker was killed by SIGSEGV"
+
+    asyncio.run(main())
+
+
+def test_process_whose_pipe_has_ended_is_killed_and_its_task_answered_all_the_same(
+    process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grid.process.tasks.EVIDENCE_WAIT_S", 0.01)
+
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.pipe.close()
+            ended = await node.answer()
+            assert ended.outcome is Outcome.WORKER_DIED
+            assert ended.payload == f"worker (pid {process.pid}) ended".encode()
+            assert await asyncio.to_thread(process.wait, 60) == -9
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_task_that_is_out_of_time_or_cancelled_by_force_costs_its_worker(
+    process: subprocess.Popen[bytes], is_forced: bool
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call", timeout_ms=0 if is_forced else 1))
+            await node.started()
+            if is_forced:
+                node.ask(CancelTask(5, is_forced=True))
+            assert await asyncio.to_thread(process.wait, 60) == -9
+            node.tasks.workers.ended(process.pid, "killed")
+            node.pipe.close()
+            ended = await node.answer()
+            assert ended.outcome is (Outcome.KILLED if is_forced else Outcome.TIMED_OUT)
+
+    asyncio.run(main())
+
+
+def test_what_a_lost_session_has_queued_is_dropped(process: subprocess.Popen[bytes]) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.ask(RunTask(6, 1, b"call"))
+            assert node.tasks.queue.queued_count == 1
+            node.tasks.session_lost(1)
+            assert node.tasks.queue.queued_count == 0
+
+    asyncio.run(main())
