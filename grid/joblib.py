@@ -208,6 +208,7 @@ class _Batches:
         ):
             batch, job = self._waiting.popleft()
             self._running_count += 1
+            future: Future[list[Any]]
             try:
                 future = self._executor.submit(batch)
             except Exception as error:  # joblib learns of it by the job: raised here, by nobody.

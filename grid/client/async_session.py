@@ -76,6 +76,7 @@ class AsyncGrid:
         executor = GridExecutor(
             self._connections, self._shell.core, self._executor_options, when_full=when_full
         )
+        self._executors = [known for known in self._executors if not known.is_over]
         self._executors.append(executor)
         return executor
 

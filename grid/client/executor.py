@@ -171,6 +171,16 @@ class GridExecutor(Executor):
         return mapped(self.submit, fn, iterables, timeout, chunksize, buffersize)
 
     @property
+    def _max_workers(self) -> int:
+        """How many tasks run at a time, under the name by which dask asks any executor."""
+        return self._tasks.worker_count()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was shut down and has nothing left to do."""
+        return self._tasks.is_over
+
+    @property
     def retried_count(self) -> int:
         """How often a task was sent again because its worker or node died."""
         return self._tasks.retried_count

@@ -118,6 +118,18 @@ class TaskThread:
         """
         return {NodeId(n.id): n.name for n in self._connections.view().nodes if n.workers}
 
+    def worker_count(self) -> int:
+        """Return how many workers there are now, 1 at least.
+
+        Raises: ConnectError.
+        """
+        return max(1, sum(node.workers for node in self._connections.view().nodes))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will ever happen here again."""
+        return self._is_shut_down and (self._thread is None or not self._thread.is_alive())
+
     def shutdown(self, *, waits: bool, cancels: bool) -> None:
         """Accept nothing more; `cancels`: drop what has not started; `waits`: until all is done."""
         completions: list[Completion] = []
@@ -284,7 +296,9 @@ class TaskThread:
         for node in view.nodes:
             if node.id in opened:
                 busy = node.tasks_queued + node.tasks_running
-                loads.append(NodeLoad(NodeId(node.id), node.workers, reported=busy))
+                load = NodeLoad(NodeId(node.id), node.workers, reported=busy)
+                load.free_share = node.free_share
+                loads.append(load)
         present = {load.node_id for load in loads}
         self._names = {n: name for n, name in self._names.items() if n in present}
         return self._apply(self._submissions.nodes_changed(loads, dict(self._names)))

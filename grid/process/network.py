@@ -196,9 +196,12 @@ class NetworkProcess:
 
     def _on_supervisor(self, body: bytes) -> None:
         match decode_supervisor_to_network(body):
-            case LoadSample(cpu_percent=cpu_percent, memory_percent=memory_percent):
+            case LoadSample() as sample:
                 self._plane.load = msgspec.structs.replace(
-                    self._plane.load, cpu_percent=cpu_percent, memory_percent=memory_percent
+                    self._plane.load,
+                    cpu_percent=sample.cpu_percent,
+                    memory_percent=sample.memory_percent,
+                    free_cores=sample.free_cores,
                 )
             case WorkerEnded(pid=pid, description=description):
                 self._tasks.workers.ended(pid, description)

@@ -113,6 +113,13 @@ def view_of(plane: ControlPlane, cluster: str, request: int) -> View:
                 record.workers,
                 report.tasks_queued,
                 report.tasks_running,
+                _free_share(report, record.workers),
             )
         )
     return View(request, cluster, plane.own.id, nodes, plane.follower.table)
+
+
+def _free_share(report: NodeReport, workers: int) -> float:
+    if report.free_cores < 0:
+        return 1.0
+    return min(1.0, report.free_cores / max(workers, 1))

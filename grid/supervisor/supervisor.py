@@ -142,11 +142,13 @@ class Supervisor:
 
     def _work(self) -> None:
         """Until stopped or failed: events, and a load sample once a second."""
-        next_sample_s = time.monotonic()
+        next_sample_s = sampled_s = time.monotonic()
         while not self._is_over():
             now_s = time.monotonic()
             if now_s >= next_sample_s:
-                self._the_family.tell_network(self._load.sample())
+                pids = [child.pid for child in self._the_family.children]
+                self._the_family.tell_network(self._load.sample(pids, now_s - sampled_s))
+                sampled_s = now_s
                 next_sample_s = now_s + SAMPLE_INTERVAL_S
                 reap_strays({child.pid for child in self._the_family.children})
             self._start_due_workers(now_s)

@@ -8,7 +8,10 @@ from grid.partition.table import PartitionTable
 
 
 class NodeView(msgspec.Struct, array_like=True, frozen=True):
-    """A member as clients see it: where it answers and how busy it says it is."""
+    """A member as clients see it: where it answers and how busy it says it is.
+
+    `free_share`: how much of its workers' full speed others on its machine leave to them, 0 to 1.
+    """
 
     id: bytes
     name: str
@@ -18,6 +21,7 @@ class NodeView(msgspec.Struct, array_like=True, frozen=True):
     workers: int
     tasks_queued: int
     tasks_running: int
+    free_share: float = 1.0
 
 
 class ViewWanted(msgspec.Struct, array_like=True, frozen=True, tag=1):

@@ -12,10 +12,14 @@ from grid.replication.messages import Assignment
 
 
 class LoadSample(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Supervisor to network: what psutil says of this machine, once a second."""
+    """Supervisor to network: what psutil says of this machine, once a second.
+
+    `free_cores`: what others and its control group's quota leave to this node.
+    """
 
     cpu_percent: float
     memory_percent: float
+    free_cores: float
 
 
 class StopNode(msgspec.Struct, array_like=True, frozen=True, tag=2):

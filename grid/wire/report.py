@@ -13,6 +13,7 @@ class NodeReport(msgspec.Struct, array_like=True, frozen=True):
     `cpu_percent` is of the whole machine (0 .. 100), `entries` counts primaries. `at_risk` are
     acknowledged writes that the backup does not have yet, `unprotected` entries without a complete
     backup, `lost_at_most` the writes that promotions on this node may have cost since its start.
+    `free_cores` is what others on that machine leave to the node; negative: not known yet.
     """
 
     stamp: TableStamp = NO_TABLE
@@ -25,6 +26,7 @@ class NodeReport(msgspec.Struct, array_like=True, frozen=True):
     at_risk: int = 0
     unprotected: int = 0
     lost_at_most: int = 0
+    free_cores: float = -1.0
 
 
 _encoder = msgspec.msgpack.Encoder()

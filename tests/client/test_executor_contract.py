@@ -268,3 +268,17 @@ def test_full_executor_waits_or_says_so(client: Grid, gate: Gate, monkeypatch: p
 def test_executor_that_is_full_in_an_unknown_way_is_refused(client: Grid):
     with pytest.raises(ValueError, match='must be "wait" or "raise"'):
         client.executor(when_full="block")  # type: ignore[arg-type]
+
+
+def test_workers_are_counted_where_other_libraries_look(pool: GridExecutor):
+    assert pool._max_workers == 2
+
+
+def test_client_forgets_executors_that_are_over(client: Grid):
+    for _ in range(3):
+        with client.executor() as pool:
+            assert not pool.is_over
+            pool.submit(abs, -1).result(timeout=DEADLINE_S)
+        assert pool.is_over
+    client.executor().shutdown()
+    assert len(client._executors) == 1
