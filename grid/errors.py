@@ -99,7 +99,7 @@ class TaskQueueFullError(TaskError):
     """The queue is at its bound; the task was not accepted. Wait, or submit fewer at a time."""
 
 
-class TaskTimeoutError(TaskError, TimeoutError):
+class TaskTimeoutError(TaskError):
     """The task ran longer than its ``timeout=`` and was ended with its worker; not retried."""
 
 

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import dask.config
 from dask.delayed import delayed
 
 import grid
@@ -61,7 +60,7 @@ def test_the_dask_example_prints_the_total(capsys):
     (example,) = (text for text in EXAMPLES if "dask" in text)
     total = delayed(sum)([delayed(pow)(n, 2) for n in range(5)])
     with grid.local(nodes=1, workers=1) as g:
-        exec(example, {"dask": dask, "g": g, "total": total})
+        exec(example, {"g": g, "total": total})
     assert capsys.readouterr().out.strip() == "30"
 
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
+from grid.client.waiting import Waiting
 from grid.errors import GridError
 
 _local: tuple[int, str, str] | None = None
+_waiting: Waiting | None = None
 _current: Grid | None = None
 
 
-def set_local_node(port: int, cluster: str, name: str) -> None:
-    """Tell where this worker's node answers and what it is called."""
-    global _local
-    _local = (port, cluster, name)
+def set_local_node(port: int, cluster: str, name: str, waiting: Waiting | None = None) -> None:
+    """Tell where this worker's node answers and what it is called.
+
+    `waiting` is told whether a task waits for tasks of its own.
+    """
+    global _local, _waiting
+    _local, _waiting = (port, cluster, name), waiting
 
 
 def current_node() -> str:
@@ -35,7 +40,7 @@ def current() -> Grid:
     global _current
     port, cluster, _ = _here()
     if _current is None or _current.is_closed:  # A task may have used it by ``with``.
-        _current = Grid([port], None, cluster, ClientOptions())
+        _current = Grid([port], None, cluster, ClientOptions(), waiting=_waiting)
     return _current
 
 

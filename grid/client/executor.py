@@ -18,6 +18,7 @@ from grid.client.core import Core
 from grid.client.futures import TaskFuture
 from grid.client.mapping import mapped
 from grid.client.task_thread import TaskThread
+from grid.client.waiting import Waiting
 from grid.errors import GridError, ValueTooLargeError
 from grid.executor.options import ExecutorOptions
 from grid.executor.submissions import Terms
@@ -48,6 +49,7 @@ class GridExecutor(Executor):
         options: ExecutorOptions,
         *,
         when_full: Literal["wait", "raise"] = "wait",
+        waiting: Waiting | None = None,
     ) -> None:
         """Use `Grid.executor` instead."""
         if when_full not in ("wait", "raise"):
@@ -55,7 +57,7 @@ class GridExecutor(Executor):
         self._core = core
         self._options = options
         self._usual = Terms(attempts_max=options.attempts_max)
-        self._tasks = TaskThread(connections, waits_when_full=when_full == "wait")
+        self._tasks = TaskThread(connections, waits_when_full=when_full == "wait", waiting=waiting)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         """Run ``fn(*args, **kwargs)`` on some node.

@@ -18,6 +18,7 @@ from grid.client.map import Map
 from grid.client.options import ClientOptions
 from grid.client.safety import flush, survived
 from grid.client.tokens import WriteToken
+from grid.client.waiting import Waiting
 from grid.errors import GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions
@@ -54,8 +55,9 @@ class Grid:
         *,
         storage_options: StorageOptions | None = None,
         executor_options: ExecutorOptions | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
-        """Connect; use `grid.connect()` instead.
+        """Connect; use `grid.connect()` instead. `waiting` is for tasks (``waiting.py``).
 
         Raises: ConnectError; AuthenticationError.
         """
@@ -63,6 +65,7 @@ class Grid:
         self._shell = BlockingShell(self._connections)
         self._storage_options = storage_options or StorageOptions()
         self._executor_options = executor_options or ExecutorOptions()
+        self._waiting = waiting
         self._executors: list[GridExecutor] = []
 
     def __repr__(self) -> str:
@@ -92,7 +95,11 @@ class Grid:
         TaskQueueFullError.
         """
         executor = GridExecutor(
-            self._connections, self._shell.core, self._executor_options, when_full=when_full
+            self._connections,
+            self._shell.core,
+            self._executor_options,
+            when_full=when_full,
+            waiting=self._waiting,
         )
         self._executors = [known for known in self._executors if not known.is_over]
         self._executors.append(executor)

@@ -25,6 +25,7 @@ from grid.client.calls import unpack
 from grid.client.connections import Connections
 from grid.client.futures import TaskFuture
 from grid.client.links import LinkEvent, NodeLinks
+from grid.client.waiting import LOOK_INTERVAL_S, Waiting, Watch
 from grid.errors import ConnectError, GridError, TaskError, TaskQueueFullError
 from grid.executor.messages import Outcome, TaskStarted
 from grid.executor.placement import NodeLoad
@@ -54,11 +55,17 @@ Completion = Callable[[], None]
 class TaskThread:
     """Tasks from submit to result, for one executor."""
 
-    def __init__(self, connections: Connections, *, waits_when_full: bool) -> None:
+    def __init__(
+        self, connections: Connections, *, waits_when_full: bool, waiting: Waiting | None = None
+    ) -> None:
         """Start without tasks; the thread begins with the first one.
 
-        `waits_when_full`: at the bound, `submit` waits; else it raises TaskQueueFullError.
+        Args:
+            connections: to the cluster.
+            waits_when_full: at the bound, `submit` waits; else it raises TaskQueueFullError.
+            waiting: in a worker, is told whether the task that submits waits.
         """
+        self._watch = None if waiting is None else Watch(waiting)
         self._connections = connections
         self._waits_when_full = waits_when_full
         self._submissions = Submissions(Random())
@@ -239,11 +246,17 @@ class TaskThread:
                     if no_node_since_s is not None and now_s > no_node_since_s + deadline_s:
                         raise ConnectError(f"no node has been reachable for {deadline_s:g} s")
                 timeout_s = max(0.0, next_view_s - time.monotonic())
+                if self._watch is not None:
+                    self._watch.look(has_unfinished=bool(self._futures))
+                    if self._futures:
+                        timeout_s = min(timeout_s, LOOK_INTERVAL_S)
                 if self._handle(self._links.wait(timeout_s)):
                     next_view_s = 0.0
         except Exception as error:  # Whatever it is, no future may wait for ever.
             self._fail_all(error)
         finally:
+            if self._watch is not None:
+                self._watch.look(has_unfinished=False)
             with self._lock:
                 self._links.close()
                 self._wake_reader.close()

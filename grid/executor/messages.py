@@ -87,5 +87,13 @@ class WorkerResult(msgspec.Struct, array_like=True, frozen=True, tag=2):
     payload: bytes
 
 
+class WorkerWaiting(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Worker to node: the task does nothing but wait for tasks of its own; or not any more."""
+
+    number: int
+    is_waiting: bool
+
+
+FromWorker = WorkerResult | WorkerWaiting
 TaskRequest = RunTask | CancelTask
 TaskReply = TaskEnded | TaskStarted

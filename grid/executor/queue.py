@@ -9,6 +9,10 @@ Every accepted task is answered exactly once by `TaskEnded`, unless its submitte
 
 A worker that is ended because of its task (cancelled by force, or out of time) is answered for
 when it is gone: until then it may still finish, and the answer is what happened.
+
+A task that waits for tasks of its own frees its slot: another worker is wanted in place of its
+own, up to `EXTRA_WORKERS_MAX`, so that tasks may submit tasks to any sensible depth. When it goes
+on there is a worker too many, and the next one that becomes idle ends.
 """
 
 from __future__ import annotations
@@ -27,12 +31,16 @@ from grid.executor.messages import (
     TaskStarted,
     WorkerResult,
     WorkerTask,
+    WorkerWaiting,
 )
 from grid.executor.options import ExecutorOptions
 
 MOMENT_S = 0.05
 """A task that runs longer than this is told of as started: so its submitter knows what was
 executing when a node died, at no cost for short ones."""
+
+EXTRA_WORKERS_MAX = 64
+"""Workers in place of those that wait; at this bound tasks queue until somebody goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,20 @@ class EndWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class RetireWorker:
+    """Effect: this idle worker is not needed any more; it may end, and is forgotten here."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantWorkers:
+    """Effect: there shall be so many worker processes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Effect: tell the submitter."""
 
@@ -58,7 +80,7 @@ class Answer:
     message: TaskReply
 
 
-QueueEffect = StartOnWorker | EndWorker | Answer
+QueueEffect = StartOnWorker | EndWorker | RetireWorker | WantWorkers | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,7 @@ class _Running:
     queued: _Queued
     started_s: float
     is_told: bool = False
+    is_waiting: bool = False
     ending: Outcome | None = None
 
     @property
@@ -87,9 +110,10 @@ class _Running:
 class NodeQueue:
     """Queue and workers of one node."""
 
-    def __init__(self, options: ExecutorOptions, clock: Callable[[], float]) -> None:
-        """Start without workers and tasks; `clock` counts seconds."""
+    def __init__(self, options: ExecutorOptions, clock: Callable[[], float], workers: int) -> None:
+        """Start without tasks; `clock` counts seconds, `workers` is how many there are to be."""
         self._options = options
+        self._workers = self._wanted = workers
         self._clock = clock
         self._waiting: Lanes[tuple[Hashable, int], _Queued] = Lanes()
         self._idle: deque[int] = deque()
@@ -160,8 +184,19 @@ class NodeQueue:
         answer = _answer(running.queued, result.outcome, result.payload, ran_us)
         if running.ending is not None:
             return [answer]  # It is being ended all the same, and must not begin anything.
+        effects = [answer, *self._want()]
+        if len(self._idle) + len(self._running) >= self._wanted:
+            return [*effects, RetireWorker(worker)]
         self._idle.append(worker)
-        return [answer, *self._start_next()]
+        return [*effects, *self._start_next()]
+
+    def worker_waiting(self, worker: int, message: WorkerWaiting) -> list[QueueEffect]:
+        """A worker says that its task waits for others, or goes on."""
+        running = self._running.get(worker)
+        if running is None or running.number != message.number:
+            return []  # It has ended meanwhile.
+        running.is_waiting = message.is_waiting
+        return self._want()
 
     def worker_lost(self, worker: int, evidence: str = "") -> list[QueueEffect]:
         """A worker died, maybe under a task; `evidence` says how."""
@@ -172,7 +207,7 @@ class NodeQueue:
             return []
         outcome = running.ending or Outcome.WORKER_DIED
         ran_us = max(0, round((self._clock() - running.started_s) * 1e6))
-        return [_answer(running.queued, outcome, evidence.encode(), ran_us)]
+        return [_answer(running.queued, outcome, evidence.encode(), ran_us), *self._want()]
 
     # -- time -----------------------------------------------------------------------------
 
@@ -198,6 +233,15 @@ class NodeQueue:
         return effects
 
     # -- parts ----------------------------------------------------------------------------
+
+    def _want(self) -> list[QueueEffect]:
+        """Say how many workers there shall be, if that has changed."""
+        waiting = sum(running.is_waiting for running in self._running.values())
+        wanted = self._workers + min(waiting, EXTRA_WORKERS_MAX)
+        if wanted == self._wanted:
+            return []
+        self._wanted = wanted
+        return [WantWorkers(wanted)]
 
     def _end(self, worker: int, running: _Running, reason: Outcome) -> list[QueueEffect]:
         if running.ending is not None:

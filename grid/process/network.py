@@ -57,6 +57,7 @@ from grid.wire.family import (
     StopNode,
     StopWanted,
     WorkerEnded,
+    WorkersWanted,
 )
 
 logger = logging.getLogger("grid.network")
@@ -96,7 +97,12 @@ class NetworkProcess:
         self._supervisor_end = pipes.supervisor
         self._supervisor = FrameStream(self._on_supervisor, self._on_supervisor_lost)
         self._storages = self._make_storages(pipes)
-        self._tasks = NodeTasks(settings.executor, pipes.passed_workers)
+        self._tasks = NodeTasks(
+            settings.executor,
+            pipes.passed_workers,
+            workers=settings.workers,
+            on_workers_wanted=lambda count: self._tell(WorkersWanted(count)),
+        )
         self._driver = Driver(
             self._plane,
             settings.keys,

@@ -14,11 +14,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grid.executor.messages import CancelTask, RunTask, WorkerResult, WorkerTask
+from grid.executor.messages import CancelTask, FromWorker, RunTask, WorkerResult, WorkerTask
 from grid.executor.options import ExecutorOptions
-from grid.executor.queue import Answer, EndWorker, NodeQueue, QueueEffect, StartOnWorker
+from grid.executor.queue import (
+    Answer,
+    EndWorker,
+    NodeQueue,
+    QueueEffect,
+    RetireWorker,
+    StartOnWorker,
+    WantWorkers,
+)
 from grid.transport.stream import FrameStream, attach
-from grid.wire.catalog import decode_worker_result, encode
+from grid.wire.catalog import decode_from_worker, encode
 
 EVIDENCE_WAIT_S = 2.0
 """How long a worker's end may go unexplained by the supervisor, who reaps it."""
@@ -43,13 +51,13 @@ class WorkerLinks:
         passed: socket.socket,
         *,
         on_ready: Callable[[int], None],
-        on_result: Callable[[int, WorkerResult], None],
+        on_message: Callable[[int, FromWorker], None],
         on_lost: Callable[[int, str], None],
     ) -> None:
         """`passed` brings the network's end of each worker's pipe."""
         self._passed = passed
         self._on_ready = on_ready
-        self._on_result = on_result
+        self._on_message = on_message
         self._on_lost = on_lost
         self._workers: dict[int, _Worker] = {}
         self._next_number = 0
@@ -70,6 +78,10 @@ class WorkerLinks:
         if known is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(known.pidfd, signal.SIGKILL)
+
+    def retire(self, worker: int) -> None:
+        """Let an idle worker end by itself."""
+        self._workers[worker].stream.close()
 
     def ended(self, pid: int, description: str) -> None:
         """The supervisor says how a worker's process ended."""
@@ -103,7 +115,7 @@ class WorkerLinks:
         self._next_number += 1
         number = self._next_number
         stream = FrameStream(
-            lambda body: self._on_result(number, decode_worker_result(body)),
+            lambda body: self._on_message(number, decode_from_worker(body)),
             lambda: self._lose(number),
         )
         self._workers[number] = _Worker(stream, pid, pidfd)
@@ -130,15 +142,28 @@ class WorkerLinks:
 class NodeTasks:
     """The node's task queue and what is around it."""
 
-    def __init__(self, options: ExecutorOptions, passed_pipes: socket.socket) -> None:
-        """`passed_pipes` brings the pipe of each new worker."""
-        self.queue = NodeQueue(options, time.monotonic)
+    def __init__(
+        self,
+        options: ExecutorOptions,
+        passed_pipes: socket.socket,
+        *,
+        workers: int,
+        on_workers_wanted: Callable[[int], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            options: of the queue.
+            passed_pipes: brings the pipe of each new worker.
+            workers: how many there are to be, while none of them waits.
+            on_workers_wanted: called when there shall be another number of them.
+        """
+        self.queue = NodeQueue(options, time.monotonic, workers)
+        self._on_workers_wanted = on_workers_wanted
         self.workers = WorkerLinks(
             passed_pipes,
             on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
-            on_result=lambda worker, result: self._perform(
-                self.queue.worker_result(worker, result)
-            ),
+            on_message=self._on_message,
             on_lost=lambda worker, end: self._perform(self.queue.worker_lost(worker, end)),
         )
         self._submitters: dict[int, FrameStream] = {}
@@ -169,6 +194,12 @@ class NodeTasks:
             self._timer.cancel()
         self.workers.close()
 
+    def _on_message(self, worker: int, message: FromWorker) -> None:
+        if isinstance(message, WorkerResult):
+            self._perform(self.queue.worker_result(worker, message))
+        else:
+            self._perform(self.queue.worker_waiting(worker, message))
+
     def _perform(self, effects: list[QueueEffect]) -> None:
         has_started = False
         for effect in effects:
@@ -178,6 +209,10 @@ class NodeTasks:
                     has_started = True
                 case EndWorker(worker=worker):
                     self.workers.kill(worker)
+                case RetireWorker(worker=worker):
+                    self.workers.retire(worker)
+                case WantWorkers(count=count):
+                    self._on_workers_wanted(count)
                 case Answer(submitter=submitter, message=message):
                     stream = self._submitters.get(submitter)  # type: ignore[call-overload]
                     if stream is not None:

@@ -11,14 +11,17 @@ Runs in: worker processes only. Nothing else ever executes user code.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
 
 from grid.client.calls import load_call, pack_failure, pack_result
 from grid.client.current import set_local_node
-from grid.executor.messages import Outcome, WorkerResult
+from grid.client.waiting import Waiting
+from grid.executor.messages import FromWorker, Outcome, WorkerResult, WorkerWaiting
 from grid.process.settings import NodeSettings
 from grid.wire.catalog import decode_worker_task, encode
 
@@ -42,17 +45,39 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
     # is how the node learns of this worker's death.
     os.register_at_fork(after_in_child=tasks.close)
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
-    set_local_node(port, settings.cluster, settings.name)
+    answers = _Answers(tasks)
+    set_local_node(port, settings.cluster, settings.name, Waiting(answers.waiting))
     while True:
         try:
             body = tasks.recv_bytes()
         except (EOFError, OSError):
             return
         task = decode_worker_task(body)
+        answers.number = task.number
         outcome, payload = run_task(task.payload, settings.name)
         if os.getpid() != own_pid:
             os._exit(0)  # A task has returned in a process that it forked; only one may go on.
         try:
-            tasks.send_bytes(encode(WorkerResult(task.number, outcome, payload)))
+            answers.send(WorkerResult(task.number, outcome, payload))
         except OSError:
             return
+
+
+class _Answers:
+    """The way back to the network process, also for the threads of a task's executors."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self.number = 0
+        """Of the task that runs, or ran last."""
+
+    def send(self, message: FromWorker) -> None:
+        """Send one message. Raises: OSError when the network process is gone."""
+        with self._lock:
+            self._pipe.send_bytes(encode(message))
+
+    def waiting(self, is_waiting: bool) -> None:
+        """The task has begun to wait for others, or goes on."""
+        with contextlib.suppress(OSError):  # Then the main thread ends this process.
+            self.send(WorkerWaiting(self.number, is_waiting))

@@ -42,6 +42,7 @@ from grid.wire.family import (
     StopNode,
     StopWanted,
     WorkerEnded,
+    WorkersWanted,
 )
 
 SAMPLE_INTERVAL_S = 1.0
@@ -92,6 +93,7 @@ class Supervisor:
         self._network_spoke_s = 0.0
         self._progress: LeaveProgress | None = None
         self._workers_due_s: list[float] = []
+        self._workers_wanted = settings.workers
         self._follower_end: tuple[float, Child] | None = None
 
     def run(self) -> int:
@@ -128,6 +130,7 @@ class Supervisor:
         self._must_rejoin = False
         self._network_has_stopped = False
         self._workers_due_s = []
+        self._workers_wanted = self._settings.workers
         self._follower_end = None
         family = self._family = Family(self._settings, self._log.write_fd)
         self._selector.register(family.control, selectors.EVENT_READ, self._on_network)
@@ -245,9 +248,11 @@ class Supervisor:
             return
         self._on_log()  # What it said last explains its end.
         if child in family.workers:
-            self._observer.event("WARNING", child.describe_end())
             family.tell_network(WorkerEnded(child.pid, child.describe_end()))
             family.forget(child)
+            if len(family.workers) + len(self._workers_due_s) >= self._workers_wanted:
+                return  # One too many: it stood in for another, which goes on.
+            self._observer.event("WARNING", child.describe_end())
             now_s = time.monotonic()
             pause_s = self._worker_policy.pause_after_death_s(now_s)
             self._workers_due_s.append(now_s + (5.0 if pause_s is None else pause_s))
@@ -267,9 +272,13 @@ class Supervisor:
         due = [due_s for due_s in self._workers_due_s if due_s <= now_s]
         self._workers_due_s = [due_s for due_s in self._workers_due_s if due_s > now_s]
         for _ in due:
-            worker = self._the_family.start_worker(self._port)
-            self._watch(worker)
+            worker = self._start_worker()
             self._observer.event("INFO", f"a new worker (pid {worker.pid}) takes its place")
+
+    def _start_worker(self) -> Child:
+        worker = self._the_family.start_worker(self._port)
+        self._watch(worker)
+        return worker
 
     def _on_signal(self) -> None:
         for number in self._signals.take():
@@ -313,6 +322,10 @@ class Supervisor:
                 if moved and message != self._progress:
                     self._observer.event("INFO", f"leaving: {moved} of {total} partitions moved")
                 self._progress = message
+            case WorkersWanted(count=count):
+                self._workers_wanted = count
+                for _ in range(count - len(self._the_family.workers) - len(self._workers_due_s)):
+                    self._start_worker()
             case StopWanted():
                 if not self._stop_count:  # Only signals are impatient.
                     self._stop_count = 1

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from grid.errors import ProtocolError
-from grid.executor.messages import TaskReply, TaskRequest, WorkerResult, WorkerTask
+from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.replication.messages import ForStorage
@@ -95,7 +95,7 @@ decode_client_reply: Decoder[ControlReply | TaskReply] = Decoder(
 decode_storage_request: Decoder[StorageRequest] = Decoder(StorageRequest, "data")
 decode_storage_reply: Decoder[StorageReply] = Decoder(StorageReply, "storage process")
 decode_worker_task: Decoder[WorkerTask] = Decoder(WorkerTask, "task")
-decode_worker_result: Decoder[WorkerResult] = Decoder(WorkerResult, "worker")
+decode_from_worker: Decoder[FromWorker] = Decoder(FromWorker, "worker")
 decode_supervisor_to_network: Decoder[SupervisorToNetwork] = Decoder(
     SupervisorToNetwork, "supervisor"
 )

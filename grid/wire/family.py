@@ -39,6 +39,12 @@ class WorkerEnded(msgspec.Struct, array_like=True, frozen=True, tag=24):
     description: str
 
 
+class WorkersWanted(msgspec.Struct, array_like=True, frozen=True, tag=25):
+    """Network to supervisor: there shall be so many workers; those too many end by themselves."""
+
+    count: int
+
+
 class Listening(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Network to supervisor: the sockets are bound, at this address."""
 
@@ -187,6 +193,7 @@ NetworkToSupervisor = (
     | StartFailed
     | StopWanted
     | RestartWanted
+    | WorkersWanted
     | LeaveProgress
     | NodeStopped
 )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from operator import add
 from pathlib import Path
 
-import dask.config
 import pytest
 from dask.base import compute
 from dask.delayed import delayed
@@ -21,9 +20,7 @@ WORKERS = 2
 
 @pytest.fixture
 def pool(client: Grid) -> Iterator[GridExecutor]:
-    # dask has no more tasks running than it believes there are workers. An argument of compute
-    # cannot tell it: there it would be given twice.
-    with dask.config.set(num_workers=WORKERS), client.executor() as executor:
+    with client.executor() as executor:  # It says by `_max_workers` how many tasks may run.
         yield executor
 
 

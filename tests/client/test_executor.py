@@ -150,10 +150,10 @@ def test_a_waiting_task_can_be_cancelled_and_a_running_one_cannot(
 ):
     gate = Gate(tmp_path)
     with pool:
-        running = [pool.submit(pass_gate, gate.path) for _ in range(2)]
+        running = list(pool.submit_to(pass_gate, gate.path, all=True).values())
+        ask_until(lambda: all(future.running() for future in running))
         waiting = [pool.submit(time.monotonic) for _ in range(50)]
         assert waiting[-1].cancel()
-        ask_until(lambda: all(future.running() for future in running))
         assert not running[0].cancel()
         gate.open()
         assert all(isinstance(f.result(timeout=60), float) for f in waiting[:-1])
@@ -170,9 +170,9 @@ def test_shutdown_refuses_more_and_finishes_what_there_is(pool: GridExecutor):
 
 def test_shutdown_can_cancel_what_has_not_started(pool: GridExecutor, tmp_path: Path):
     gate = Gate(tmp_path)
-    running = [pool.submit(pass_gate, gate.path) for _ in range(2)]
-    waiting = [pool.submit(pow, 2, 2) for _ in range(30)]
+    running = list(pool.submit_to(pass_gate, gate.path, all=True).values())
     ask_until(lambda: all(future.running() for future in running))
+    waiting = [pool.submit(pow, 2, 2) for _ in range(30)]
     pool.shutdown(wait=False, cancel_futures=True)
     gate.open()
     pool.shutdown(wait=True)

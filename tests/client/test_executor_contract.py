@@ -79,9 +79,9 @@ def test_shutdown_without_wait_returns_at_once_and_lets_tasks_finish(client: Gri
 
 def test_shutdown_that_cancels_leaves_no_future_open(client: Grid, gate: Gate):
     pool = client.executor()
-    running = [pool.submit(pass_gate, gate.path) for _ in range(2)]
-    waiting = [pool.submit(pow, 2, 2) for _ in range(30)]
+    running = list(pool.submit_to(pass_gate, gate.path, all=True).values())
     ask_until(lambda: all(future.running() for future in running))
+    waiting = [pool.submit(pow, 2, 2) for _ in range(30)]
     pool.shutdown(wait=False, cancel_futures=True)
     assert wait(waiting, timeout=DEADLINE_S).not_done == set()
     assert all(future.cancelled() for future in waiting)
@@ -157,7 +157,7 @@ def test_result_and_exception_in_vain_time_out(pool: GridExecutor, gate: Gate):
 
 
 def test_cancelled_future_raises_and_calls_back(pool: GridExecutor, gate: Gate):
-    running = [pool.submit(pass_gate, gate.path) for _ in range(2)]
+    running = list(pool.submit_to(pass_gate, gate.path, all=True).values())
     ask_until(lambda: all(future.running() for future in running))
     waiting = pool.submit(pow, 2, 2)
     called = threading.Event()
@@ -228,7 +228,7 @@ def test_event_loops_run_and_cancel_in_it(pool: GridExecutor, gate: Gate):
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert await loop.run_in_executor(pool, pow, 2, 10) == 1024
-        running = [pool.submit(pass_gate, gate.path) for _ in range(2)]
+        running = list(pool.submit_to(pass_gate, gate.path, all=True).values())
         ask_until(lambda: all(future.running() for future in running))
         waiting = pool.submit(pow, 2, 2)
         wrapped = asyncio.wrap_future(waiting)

@@ -14,7 +14,7 @@ from grid.client.current import current_node
 from grid.client.executor import GridExecutor
 from grid.client.session import Grid
 from tests.client.gate import Gate, pass_gate
-from tests.client.jobs import die
+from tests.client.jobs import die, fan_out
 from tests.processes.nodes import ask_until
 
 DEADLINE_S = 60.0
@@ -127,3 +127,10 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 ):
     with pytest.raises(ValueError, match=complaint):
         pool.submit_to(abs, 1, **terms)  # type: ignore[call-overload]
+
+
+def test_tasks_that_wait_for_their_own_tasks_keep_nobody_from_running(pool: GridExecutor):
+    """Two workers in all, and a tree of fifteen tasks of which seven wait."""
+    futures = [pool.submit(fan_out, 3) for _ in range(2)]
+    assert [future.result(DEADLINE_S) for future in futures] == [8, 8]
+    assert [pool.submit(abs, -n).result(DEADLINE_S) for n in range(10)] == list(range(10))

@@ -14,15 +14,19 @@ from grid.executor.messages import (
     TaskStarted,
     WorkerResult,
     WorkerTask,
+    WorkerWaiting,
 )
 from grid.executor.options import ExecutorOptions
 from grid.executor.queue import (
+    EXTRA_WORKERS_MAX,
     MOMENT_S,
     Answer,
     EndWorker,
     NodeQueue,
     QueueEffect,
+    RetireWorker,
     StartOnWorker,
+    WantWorkers,
 )
 
 from .samples import of_kind
@@ -38,7 +42,7 @@ class Clock:
 
 
 def queue_with(*workers: int, length_max: int = 10) -> NodeQueue:
-    queue = NodeQueue(ExecutorOptions(queue_length_max=length_max), Clock())
+    queue = NodeQueue(ExecutorOptions(queue_length_max=length_max), Clock(), len(workers) or 1)
     for worker in workers:
         assert queue.worker_ready(worker) == []
     return queue
@@ -199,7 +203,7 @@ def test_worker_that_answers_while_it_is_being_ended_gets_nothing_more() -> None
 
 def clocked() -> tuple[NodeQueue, Clock]:
     clock = Clock()
-    queue = NodeQueue(ExecutorOptions(), clock)
+    queue = NodeQueue(ExecutorOptions(), clock, 1)
     queue.worker_ready(7)
     return queue, clock
 
@@ -263,3 +267,51 @@ def test_highest_priority_starts_first() -> None:
         effects = queue.worker_result(7, WorkerResult(number, Outcome.RETURNED, b""))
         started += [start.task.payload for start in of_kind(StartOnWorker, effects)]
     assert started == [b"3", b"4", b"2", b"5"]
+
+
+def test_task_that_waits_for_others_makes_room_for_another_worker() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    run(queue, 2)
+    assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=True)) == [WantWorkers(2)]
+    assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=True)) == []
+    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, b"2"))]
+    assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=False)) == [WantWorkers(1)]
+    effects = queue.worker_result(8, WorkerResult(2, Outcome.RETURNED, b""))
+    assert of_kind(RetireWorker, effects) == [RetireWorker(8)]
+    assert queue.worker_lost(8) == []
+    effects = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    assert of_kind(RetireWorker, effects) == []
+    assert len(of_kind(StartOnWorker, run(queue, 3))) == 1
+
+
+def test_task_that_ends_or_dies_does_not_wait_any_more() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    queue.worker_waiting(7, WorkerWaiting(1, is_waiting=True))
+    assert WantWorkers(1) in queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    run(queue, 2)
+    queue.worker_waiting(7, WorkerWaiting(2, is_waiting=True))
+    assert WantWorkers(1) in queue.worker_lost(7)
+
+
+def test_word_about_a_task_that_is_over_is_ignored() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    assert queue.worker_waiting(7, WorkerWaiting(2, is_waiting=True)) == []
+    assert queue.worker_waiting(8, WorkerWaiting(1, is_waiting=True)) == []
+
+
+def test_workers_in_place_of_those_that_wait_are_bounded() -> None:
+    many = range(EXTRA_WORKERS_MAX + 5)
+    queue = queue_with(*many, length_max=1000)
+    for number in many:
+        run(queue, number)
+    wanted = [
+        effect.count
+        for number in many
+        for effect in of_kind(
+            WantWorkers, queue.worker_waiting(number, WorkerWaiting(number + 1, is_waiting=True))
+        )
+    ]
+    assert wanted[-1] == len(many) + EXTRA_WORKERS_MAX

@@ -92,7 +92,7 @@ class Gate:
         self.events = EventLog(lambda: 1_000.0, f"n{number}")
         self._pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sessions = Sessions(
-            NodeTasks(ExecutorOptions(), self._pair[0]),
+            NodeTasks(ExecutorOptions(), self._pair[0], workers=0, on_workers_wanted=_unasked),
             view=_unasked,
             status=_unasked,
             events=self.events.since,

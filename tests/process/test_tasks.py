@@ -12,7 +12,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, WorkerResult
+from grid.executor.messages import (
+    CancelTask,
+    Outcome,
+    RunTask,
+    TaskEnded,
+    WorkerResult,
+    WorkerWaiting,
+)
 from grid.executor.options import ExecutorOptions
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream
@@ -41,7 +48,10 @@ class Node:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self.passing, passed = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.tasks = NodeTasks(ExecutorOptions(), passed)
+        self.wanted: list[int] = []
+        self.tasks = NodeTasks(
+            ExecutorOptions(), passed, workers=1, on_workers_wanted=self.wanted.append
+        )
         self.tasks.start()
         self.submitter = Submitter()
         theirs, self.pipe = socket.socketpair()
@@ -157,5 +167,32 @@ def test_what_a_lost_session_has_queued_is_dropped(process: subprocess.Popen[byt
             assert node.tasks.queue.queued_count == 1
             node.tasks.session_lost(1)
             assert node.tasks.queue.queued_count == 0
+
+    asyncio.run(main())
+
+
+def test_another_worker_is_wanted_while_one_waits(process: subprocess.Popen[bytes]) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.pipe.send(frame(encode(WorkerWaiting(1, is_waiting=True))))
+            node.pipe.send(frame(encode(WorkerWaiting(1, is_waiting=False))))
+            node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b""))))
+            await node.answer()
+            assert node.wanted == [2, 1]
+
+    asyncio.run(main())
+
+
+def test_worker_too_many_ends(process: subprocess.Popen[bytes]) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"call"))
+            await node.started()
+            node.tasks.queue.worker_ready(99)  # Another has taken its place.
+            node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b""))))
+            await node.answer()
+            assert await asyncio.to_thread(process.wait, 60) == -9
 
     asyncio.run(main())

@@ -94,7 +94,9 @@ class Network:
 module.Family = Network
 observer = SimpleNamespace(event=lambda level, text: events.append(text), report=print)
 settings = SimpleNamespace(
-    port=0, replication=ReplicationOptions(leave_deadline_s=given.get("leave_deadline_s", 60.0))
+    port=0,
+    workers=0,
+    replication=ReplicationOptions(leave_deadline_s=given.get("leave_deadline_s", 60.0)),
 )
 code = module.Supervisor(settings, observer, launcher).run()
 print(json.dumps({"code": code, "stops": stops, "events": events}))

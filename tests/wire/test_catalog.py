@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grid.errors import ProtocolError
 from grid.executor import messages as executor_messages
-from grid.executor.messages import TaskReply, TaskRequest, WorkerResult, WorkerTask
+from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask
 from grid.membership import messages as membership_messages
 from grid.membership.dissemination import Dissemination
 from grid.membership.messages import Beacon, MembershipMessage, Ping, PingReq, PushPull
@@ -49,7 +49,7 @@ CONVERSATIONS: dict[str, Any] = {
     "decode_storage_request": StorageRequest,
     "decode_storage_reply": StorageReply,
     "decode_worker_task": WorkerTask,
-    "decode_worker_result": WorkerResult,
+    "decode_from_worker": FromWorker,
     "decode_supervisor_to_network": family.SupervisorToNetwork,
     "decode_network_to_supervisor": family.NetworkToSupervisor,
     "decode_supervisor_to_launcher": family.SupervisorToLauncher,

@@ -36,8 +36,8 @@ def test_report_of_a_new_node_is_all_zeros() -> None:
 
 
 def test_report_is_about_60_bytes_and_never_much_more() -> None:
-    assert 40 <= len(encode_report(REPORT)) <= 75
-    assert len(encode_report(WORST_REPORT)) <= 127
+    assert 40 <= len(encode_report(REPORT)) <= 80
+    assert len(encode_report(WORST_REPORT)) <= 136
 
 
 @given(st.binary(max_size=80))
