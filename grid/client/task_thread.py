@@ -116,6 +116,8 @@ class TaskThread:
                 self._thread = threading.Thread(target=self._run, name="grid-executor", daemon=True)
                 self._thread.start()
             self._send_all(effects, is_alone=len(self._futures) == 1)
+            if self._watch is not None:
+                self._wake()  # The thread has to look at the caller from now on.
         return future
 
     def names(self) -> dict[NodeId, str]:
