@@ -19,8 +19,11 @@ class TaskFuture(Future[T], Generic[T]):
     moment; short ones go from pending to done.
     """
 
-    def __init__(self, cancel: Callable[[TaskFuture[T], bool], None]) -> None:
-        """Use `Executor.submit` instead; `cancel` asks for the end of the task, and waits."""
+    def __init__(self, cancel: Callable[[TaskFuture[T], bool, bool], None]) -> None:
+        """Use `Executor.submit` instead.
+
+        `cancel` asks for the end of the task: by force or not, and waiting for the answer or not.
+        """
         super().__init__()
         self._ask_to_cancel = cancel
         self._was_killed = False
@@ -40,8 +43,13 @@ class TaskFuture(Future[T], Generic[T]):
         Returns: whether the task is cancelled.
         """
         if not self.done():
-            self._ask_to_cancel(self, force)
+            self._ask_to_cancel(self, force, True)
         return self.cancelled()
+
+    def drop(self) -> None:
+        """Cancel the task if it has not started, without waiting for the word of its node."""
+        if not self.done():
+            self._ask_to_cancel(self, False, False)
 
     def cancelled(self) -> bool:
         """Return whether it was cancelled, before it started or while it ran."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeVar
 
 from grid.client.calls import run_chunk
+from grid.client.futures import TaskFuture
 from grid.wire.values import dump
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ CHUNKS_AHEAD_MAX = 4096
 
 
 def mapped(
-    submit: Callable[..., Future[list[T]]],
+    submit: Callable[..., TaskFuture[list[T]]],
     fn: Callable[..., T],
     iterables: tuple[Iterable[Any], ...],
     timeout_s: float | None,
@@ -40,7 +40,7 @@ def mapped(
             futures.append(submit(run_chunk, function, chunk))
         return bool(chunk)
 
-    futures: deque[Future[list[T]]] = deque()
+    futures: deque[TaskFuture[list[T]]] = deque()
     while len(futures) < ahead and send_next():
         pass
 
@@ -55,6 +55,6 @@ def mapped(
                     yield chunk.pop()
         finally:
             for future in futures:
-                future.cancel()
+                future.drop()
 
     return results()

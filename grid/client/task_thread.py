@@ -159,15 +159,15 @@ class TaskThread:
             self._is_abandoned = True
         self.shutdown(waits=True, cancels=True)
 
-    def _cancel(self, future: TaskFuture[Any], is_forced: bool) -> None:
-        """Ask for the end of a task, and wait for the answer."""
+    def _cancel(self, future: TaskFuture[Any], is_forced: bool, waits: bool) -> None:
+        """Ask for the end of a task; `waits`: and for the answer, except in a callback."""
         with self._lock:
             if self._futures.get(future.number) is not future:
                 return
             effects = self._submissions.cancel(future.number, is_forced=is_forced)
             is_asked = any(isinstance(effect, SendToNode) for effect in effects)
             completions = self._apply(effects)
-            if is_asked and threading.current_thread() is not self._thread:
+            if is_asked and waits and threading.current_thread() is not self._thread:
                 self._answered.wait_for(
                     lambda: future.done() or (future.running() and not is_forced), CANCEL_WAIT_S
                 )
@@ -213,7 +213,8 @@ class TaskThread:
 
     def _completion(self, future: TaskFuture[Any], finished: Finished) -> Completion:
         node_id = finished.node_id
-        name = self._names.get(node_id, "?") if node_id is not None else None
+        # Of a node that is gone, only what was known while it ran is left.
+        name = self._names.get(node_id, future.node) if node_id is not None else None
 
         def complete() -> None:
             self._slots.release()

@@ -14,9 +14,11 @@ class Canceller:
 
     def __init__(self) -> None:
         self.asked: list[bool] = []
+        self.waited: list[bool] = []
 
-    def __call__(self, future: TaskFuture[int], is_forced: bool) -> None:
+    def __call__(self, future: TaskFuture[int], is_forced: bool, waits: bool) -> None:
         self.asked.append(is_forced)
+        self.waited.append(waits)
         if is_forced:
             future.become_killed()
 
@@ -68,3 +70,12 @@ def test_task_that_ran_once_and_is_dropped_before_it_runs_again_counts_as_cancel
     future.become_cancelled()
     assert future.cancelled()
     assert isinstance(future.exception(timeout=0), CancelledError)
+
+
+def test_who_drops_a_task_does_not_wait() -> None:
+    future, canceller = pending()
+    future.drop()
+    assert (canceller.asked, canceller.waited) == ([False], [False])
+    future.become_cancelled()
+    future.drop()
+    assert canceller.waited == [False]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from grid.client.futures import TaskFuture
 from grid.client.mapping import CHUNKS_AHEAD_MAX, mapped
 
 
@@ -17,11 +17,13 @@ class Pool:
 
     def __init__(self, *, is_prompt: bool = True) -> None:
         self.is_prompt = is_prompt
-        self.futures: list[Future[list[Any]]] = []
+        self.futures: list[TaskFuture[list[Any]]] = []
         self.sizes: list[int] = []
 
-    def submit(self, function: Callable[..., list[Any]], *args: Any) -> Future[list[Any]]:
-        future: Future[list[Any]] = Future()
+    def submit(self, function: Callable[..., list[Any]], *args: Any) -> TaskFuture[list[Any]]:
+        future: TaskFuture[list[Any]] = TaskFuture(
+            lambda future, is_forced, waits: future.become_cancelled()
+        )
         self.futures.append(future)
         self.sizes.append(len(args[1]))
         if self.is_prompt:
