@@ -25,13 +25,15 @@ class Outcome(IntEnum):
     """Cancelled while it ran: its worker was ended."""
     TIMED_OUT = 6
     """It ran longer than it may: its worker was ended."""
+    GIVEN = 7
+    """It had not started, and a node that is idle asked for it: the payload is that node's id."""
 
 
 class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
     """Submitter to node: run this. `task` is unique for the submitter's connection.
 
     Of what waits on the node, the highest `priority` starts first. `timeout_ms`: how long it may
-    run, 0 for any time.
+    run, 0 for any time. `may_move`: whether the node may give it to one that is idle.
     """
 
     task: int
@@ -39,6 +41,7 @@ class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
     payload: bytes
     priority: int = 0
     timeout_ms: int = 0
+    may_move: bool = True
 
 
 class CancelTask(msgspec.Struct, array_like=True, frozen=True, tag=21):
@@ -70,6 +73,15 @@ class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=21):
 
     task: int
     attempt: int
+
+
+class WorkWanted(msgspec.Struct, array_like=True, frozen=True, tag=50):
+    """Node to node: `free` of my workers have nothing to do. Not answered.
+
+    Who has tasks waiting gives some back to their submitters (`Outcome.GIVEN`), who send them on.
+    """
+
+    free: int
 
 
 class WorkerTask(msgspec.Struct, array_like=True, frozen=True, tag=1):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from grid.types import NodeId
 
@@ -26,6 +27,10 @@ BACKLOG_MAX = 64
 
 FREE_SHARE_MIN = 0.05
 """A machine is never taken for quite full: what others do there may have ended by now."""
+
+
+SMOOTHING = 0.2
+"""Weight of the latest task in the average time that tasks take."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,20 @@ def backlog_for(task_s: float | None) -> int:
     if task_s is None or task_s >= BACKLOG_S:
         return 1
     return min(BACKLOG_MAX, int(BACKLOG_S / max(task_s, BACKLOG_S / BACKLOG_MAX)))
+
+
+def smoothed(average_s: float | None, took_s: float) -> float:
+    """Return the average time that tasks take, after one more."""
+    return took_s if average_s is None else average_s + SMOOTHING * (took_s - average_s)
+
+
+class Policy(Protocol):
+    """Chooses a node for a task, as `choose` does; the simulator compares others with it."""
+
+    def __call__(
+        self, nodes: list[NodeLoad], preferred: NodeId | None, random: Random, *, backlog: int
+    ) -> NodeLoad | None:
+        """Return the node for one task, or None when no node has a slot."""
 
 
 def choose(

@@ -13,6 +13,9 @@ when it is gone: until then it may still finish, and the answer is what happened
 A task that waits for tasks of its own frees its slot: another worker is wanted in place of its
 own, up to `EXTRA_WORKERS_MAX`, so that tasks may submit tasks to any sensible depth. When it goes
 on there is a worker too many, and the next one that becomes idle ends.
+
+What waits here while another node is idle is given to that one if it would wait for long, the last
+one first: that is, back to its submitter, who sends it on.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from grid.executor.messages import (
     WorkerWaiting,
 )
 from grid.executor.options import ExecutorOptions
+from grid.executor.placement import BACKLOG_S, smoothed
+from grid.types import NodeId
 
 MOMENT_S = 0.05
 """A task that runs longer than this is told of as started: so its submitter knows what was
@@ -119,6 +124,7 @@ class NodeQueue:
         self._idle: deque[int] = deque()
         self._running: dict[int, _Running] = {}
         self._number = 0
+        self._task_s: float | None = None
         self.done_count = 0
 
     @property
@@ -130,6 +136,11 @@ class NodeQueue:
     def running_count(self) -> int:
         """Tasks in a worker now."""
         return len(self._running)
+
+    @property
+    def idle_count(self) -> int:
+        """Workers that have nothing to do."""
+        return len(self._idle)
 
     # -- submitters -----------------------------------------------------------------------
 
@@ -163,6 +174,16 @@ class NodeQueue:
             if queued.submitter == submitter:
                 self._waiting.remove((submitter, queued.task.task))
 
+    def give(self, thief: NodeId, count: int) -> list[QueueEffect]:
+        """Give back up to `count` tasks that would wait for long, because `thief` is idle."""
+        if not self._waits_long():
+            return []
+        movable = [queued for queued in self._waiting if queued.task.may_move]
+        given = movable[-count:]
+        for queued in given:
+            self._waiting.remove((queued.submitter, queued.task.task))
+        return [_answer(queued, Outcome.GIVEN, thief) for queued in given]
+
     # -- workers --------------------------------------------------------------------------
 
     def worker_ready(self, worker: int) -> list[QueueEffect]:
@@ -180,8 +201,9 @@ class NodeQueue:
             raise ProtocolError("a worker answers a task that it was not given")
         del self._running[worker]
         self.done_count += 1
-        ran_us = max(0, round((self._clock() - running.started_s) * 1e6))
-        answer = _answer(running.queued, result.outcome, result.payload, ran_us)
+        ran_s = max(0.0, self._clock() - running.started_s)
+        self._task_s = smoothed(self._task_s, ran_s)
+        answer = _answer(running.queued, result.outcome, result.payload, round(ran_s * 1e6))
         if running.ending is not None:
             return [answer]  # It is being ended all the same, and must not begin anything.
         effects = [answer, *self._want()]
@@ -242,6 +264,15 @@ class NodeQueue:
             return []
         self._wanted = wanted
         return [WantWorkers(wanted)]
+
+    def _waits_long(self) -> bool:
+        """Whether the last task in the queue will start sooner elsewhere."""
+        if not self._waiting or self._idle:
+            return False
+        if all(running.is_told for running in self._running.values()):
+            return True
+        wait_s = (self._task_s or 0.0) * len(self._waiting) / max(self._workers, 1)
+        return wait_s >= BACKLOG_S
 
     def _end(self, worker: int, running: _Running, reason: Outcome) -> list[QueueEffect]:
         if running.ending is not None:

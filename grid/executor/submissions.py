@@ -13,7 +13,8 @@ A task that must not run twice ends with its node once it has been sent there.
 
 Recalls. What waits on one node while another has nothing to do is asked back, the last one first,
 if it would wait for long: behind a task that is known to run, or behind much work. The node gives
-back only what has not started (`CancelTask`), so nothing runs twice by that.
+back only what has not started (`CancelTask`), so nothing runs twice by that. A node gives back
+what an idle one has asked it for (`Outcome.GIVEN`): it is sent there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from random import Random
 
 from grid.executor.lanes import Lanes
 from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
-from grid.executor.placement import NodeLoad, backlog_for, choose
+from grid.executor.placement import NodeLoad, Policy, backlog_for, choose, smoothed
 from grid.types import NodeId
 
 LOCALITY_SEARCH = 64
@@ -39,11 +40,8 @@ EVIDENCE_MAX = 16
 RECALL_S = 0.05
 """A task that has to wait less than about this long is not asked back."""
 
-RECALLS_MAX = 4
-"""So often a task is asked back at most: no two nodes shall play with it for ever."""
-
-SMOOTHING = 0.2
-"""Weight of the latest task in the average time that tasks take."""
+MOVES_MAX = 4
+"""So often a task moves from node to node at most: they shall not play with it for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,8 @@ class _Task:
     node_id: NodeId | None = None
     has_started: bool = False
     is_recalled: bool = False
-    recalls: int = 0
+    is_cancelled: bool = False
+    moves: int = 0
     node_losses: int = 0
     evidence: list[str] = field(default_factory=list)
 
@@ -111,15 +110,16 @@ class _Task:
     def is_movable(self) -> bool:
         """Whether it is worth asking its node to give it back."""
         is_free = not (self.has_started or self.is_recalled or self.terms.is_pinned)
-        return is_free and self.recalls < RECALLS_MAX
+        return is_free and self.moves < MOVES_MAX
 
 
 class Submissions:
     """All unfinished tasks of one submitter."""
 
-    def __init__(self, random: Random) -> None:
-        """Start without tasks and nodes."""
+    def __init__(self, random: Random, policy: Policy = choose) -> None:
+        """Start without tasks and nodes; `policy` chooses among those with a free slot."""
         self._random = random
+        self._policy = policy
         self._nodes: dict[NodeId, NodeLoad] = {}
         self._names: dict[NodeId, str] = {}
         self._pending: Lanes[int, _Task] = Lanes()
@@ -164,6 +164,7 @@ class Submissions:
         if task is None or task.node_id is None:
             return []
         task.is_recalled = False  # Whatever it was asked back for: it is over now.
+        task.is_cancelled = True
         return [SendToNode(task.node_id, CancelTask(number, is_forced))]
 
     # -- nodes ----------------------------------------------------------------------------
@@ -213,6 +214,8 @@ class Submissions:
             case Outcome.WORKER_DIED:
                 how = message.payload.decode(errors="replace")
                 effects += self._died(task, f"{how} on {self._names.get(node_id, '?')}")
+            case Outcome.REFUSED_QUEUE_FULL | Outcome.GIVEN if task.is_cancelled:
+                effects.append(Finished(task.number, Outcome.CANCELLED, b"", None))
             case Outcome.REFUSED_QUEUE_FULL:
                 # Others fill that node; it says so in its next report as well.
                 node.reported += node.workers
@@ -221,17 +224,26 @@ class Submissions:
             case Outcome.CANCELLED if task.is_recalled:
                 task.attempt -= 1
                 self._wait(task, at_front=True)
+            case Outcome.GIVEN:
+                effects += self._given(task, NodeId(message.payload))
             case _:
                 if message.outcome in (Outcome.RETURNED, Outcome.RAISED):
-                    self._note_time(message.ran_us / 1e6)
+                    self._task_s = smoothed(self._task_s, message.ran_us / 1e6)
                 effects.append(
                     Finished(task.number, message.outcome, message.payload, node_id)
                 )  # fmt: skip
         return [*effects, *self._dispatch(), *self._recall()]
 
-    def _note_time(self, took_s: float) -> None:
-        known_s = took_s if self._task_s is None else self._task_s
-        self._task_s = known_s + SMOOTHING * (took_s - known_s)
+    def _given(self, task: _Task, thief: NodeId) -> list[SubmissionEffect]:
+        """A node has given a task back, for another one that has asked for it."""
+        task.attempt -= 1
+        task.moves += 1
+        self._wait(task, at_front=True)
+        node = self._nodes.get(thief)
+        if node is None:
+            return []
+        self._take(task.number)
+        return [self._send(task, node)]
 
     # -- deaths ---------------------------------------------------------------------------
 
@@ -304,7 +316,7 @@ class Submissions:
             is_plenty_pending = len(self._pending) > 2 * workers
             first = self._pending.first
             preferred = first.terms.preferred
-            node_or_none = choose(
+            node_or_none = self._policy(
                 nodes, preferred, self._random, backlog=backlog if is_plenty_pending else 0
             )
             if node_or_none is None:
@@ -323,7 +335,14 @@ class Submissions:
         terms = task.terms
         return SendToNode(
             node.node_id,
-            RunTask(task.number, task.attempt, task.payload, terms.priority, terms.timeout_ms),
+            RunTask(
+                task.number,
+                task.attempt,
+                task.payload,
+                terms.priority,
+                terms.timeout_ms,
+                may_move=not terms.is_pinned and task.moves < MOVES_MAX,
+            ),
         )
 
     def _recall(self) -> list[SubmissionEffect]:
@@ -345,7 +364,7 @@ class Submissions:
         chosen = movable[::-1][: max(0, min(free, len(there) - victim.workers))]
         for task in chosen:
             task.is_recalled = True
-            task.recalls += 1
+            task.moves += 1
         return [SendToNode(victim.node_id, CancelTask(task.number)) for task in chosen]
 
     def _local_task(self, node_id: NodeId, first: _Task) -> _Task:

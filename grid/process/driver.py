@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 
+from grid.executor.messages import WorkWanted
 from grid.membership.effects import (
     Exchange,
     KeepConnections,
@@ -58,6 +59,7 @@ class Driver:
         on_member: Callable[[MemberRecord], None],
         on_leave_granted: Callable[[], None],
         on_declared_dead: Callable[[], None],
+        on_work_wanted: Callable[[NodeId, WorkWanted], None],
     ) -> None:
         """Wire the parts; `start` sets the plane going.
 
@@ -71,6 +73,7 @@ class Driver:
             on_member: called when what is believed of a member has changed.
             on_leave_granted: called when this node may leave.
             on_declared_dead: called when the cluster holds this node for dead.
+            on_work_wanted: called when another node asks for tasks.
         """
         self._plane = plane
         self._storages = storages
@@ -79,6 +82,7 @@ class Driver:
         self._on_member = on_member
         self._on_leave_granted = on_leave_granted
         self._on_declared_dead = on_declared_dead
+        self._on_work_wanted = on_work_wanted
         self._known: frozenset[bytes] = frozenset()
         node_id = plane.own.node_id
         self.port = make_port(self._on_datagram)
@@ -104,12 +108,16 @@ class Driver:
 
     # -- what the plane hears -------------------------------------------------------------
 
-    def on_peer_message(self, sender: NodeId, message: PartitionMessage | ForStorage) -> None:
+    def on_peer_message(
+        self, sender: NodeId, message: PartitionMessage | ForStorage | WorkWanted
+    ) -> None:
         """A message from a peer's link, or from this node to itself."""
         if isinstance(message, ForStorage):
             self._storages.from_peer(
                 message.index, FromPeer(sender, message.sender_index, message.body)
             )
+        elif isinstance(message, WorkWanted):
+            self._on_work_wanted(sender, message)
         elif not self._is_stopped:
             self.perform(self._plane.handle_peer_message(sender, message))
 
@@ -157,7 +165,7 @@ class Driver:
             case KeepConnections(members=members):
                 self.peers.keep(members)
             case SendToNode(node_id=node_id, message=peer_message):
-                self._send_to_node(node_id, peer_message)
+                self.send_to_node(node_id, peer_message)
             case AskHoldings(token=token):
                 self._storages.ask_holdings(token)
             case AskRelease(token=token, partition_ids=partition_ids, handovers=handovers):
@@ -204,7 +212,8 @@ class Driver:
             body = encode(ForStorage(message.index, sender_index, message.body))
             self.peers.send(member, body)
 
-    def _send_to_node(self, node_id: NodeId, message: PartitionMessage) -> None:
+    def send_to_node(self, node_id: NodeId, message: PartitionMessage | WorkWanted) -> None:
+        """Send to a member; what it does not get is not repeated here."""
         if node_id == self._plane.own.node_id:
             self._loop.call_soon(self.on_peer_message, node_id, message)
             return

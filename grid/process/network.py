@@ -102,6 +102,8 @@ class NetworkProcess:
             pipes.passed_workers,
             workers=settings.workers,
             on_workers_wanted=lambda count: self._tell(WorkersWanted(count)),
+            others=self._other_nodes_with_workers,
+            ask=lambda node_id, wanted: self._driver.send_to_node(node_id, wanted),
         )
         self._driver = Driver(
             self._plane,
@@ -115,6 +117,7 @@ class NetworkProcess:
             on_member=self._events.member_changed,
             on_leave_granted=self._may_leave.set,
             on_declared_dead=self._on_declared_dead,
+            on_work_wanted=self._tasks.work_wanted,
         )
         self._sessions = Sessions(
             self._tasks,
@@ -265,6 +268,10 @@ class NetworkProcess:
         return [] if table is None else table.roles_of(self._plane.own.node_id)
 
     # -- the node's own parts -------------------------------------------------------------
+
+    def _other_nodes_with_workers(self) -> list[NodeId]:
+        members, own = self._plane.membership.members, self._plane.own.node_id
+        return [m.node_id for m in members.living() if m.workers and m.node_id != own]
 
     def _on_promotion(self, promotion: PromotionKnown) -> None:
         """Tell of it if the former primary is dead; a handover loses nothing."""

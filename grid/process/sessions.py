@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from grid.executor.messages import CancelTask, RunTask
+from grid.executor.messages import CancelTask, RunTask, WorkWanted
 from grid.membership.messages import PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.tasks import NodeTasks
@@ -48,7 +48,7 @@ class Sessions:
         view: Callable[[int], View],
         status: Callable[[], bytes],
         events: Callable[[int], list[Event]],
-        on_peer_message: Callable[[NodeId, PartitionMessage | ForStorage], None],
+        on_peer_message: Callable[[NodeId, PartitionMessage | ForStorage | WorkWanted], None],
         on_exchange: Callable[[NodeId, PushPull], PushPull],
         on_shutdown: Callable[[], None],
         on_loss_accepted: Callable[[], None],

@@ -1,4 +1,5 @@
-"""The tasks of this node: its queue, connected to its workers and to the sessions that submit.
+"""The tasks of this node: its queue, connected to its workers, to the sessions that submit, and
+to other nodes, who are asked for tasks when there is nothing to do here.
 
 Runs in: network process. A lost worker only ends its task.
 """
@@ -13,8 +14,16 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
-from grid.executor.messages import CancelTask, FromWorker, RunTask, WorkerResult, WorkerTask
+from grid.executor.messages import (
+    CancelTask,
+    FromWorker,
+    RunTask,
+    WorkerResult,
+    WorkerTask,
+    WorkWanted,
+)
 from grid.executor.options import ExecutorOptions
 from grid.executor.queue import (
     Answer,
@@ -25,7 +34,9 @@ from grid.executor.queue import (
     StartOnWorker,
     WantWorkers,
 )
+from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach
+from grid.types import NodeId
 from grid.wire.catalog import decode_from_worker, encode
 
 EVIDENCE_WAIT_S = 2.0
@@ -149,6 +160,8 @@ class NodeTasks:
         *,
         workers: int,
         on_workers_wanted: Callable[[int], None],
+        others: Callable[[], list[NodeId]],
+        ask: Callable[[NodeId, WorkWanted], None],
     ) -> None:
         """Prepare.
 
@@ -157,9 +170,14 @@ class NodeTasks:
             passed_pipes: brings the pipe of each new worker.
             workers: how many there are to be, while none of them waits.
             on_workers_wanted: called when there shall be another number of them.
+            others: returns the other nodes that run tasks.
+            ask: asks one of them for tasks that wait there.
         """
         self.queue = NodeQueue(options, time.monotonic, workers)
         self._on_workers_wanted = on_workers_wanted
+        self._others = others
+        self._ask = ask
+        self._thief = Thief(Random())
         self.workers = WorkerLinks(
             passed_pipes,
             on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
@@ -183,6 +201,10 @@ class NodeTasks:
             forced = request.is_forced
             self._perform(self.queue.cancel(submitter, request.task, is_forced=forced))
 
+    def work_wanted(self, thief: NodeId, wanted: WorkWanted) -> None:
+        """Another node has nothing to do."""
+        self._perform(self.queue.give(thief, wanted.free))
+
     def session_lost(self, submitter: int) -> None:
         """A submitter is gone."""
         if self._submitters.pop(submitter, None) is not None:
@@ -201,12 +223,10 @@ class NodeTasks:
             self._perform(self.queue.worker_waiting(worker, message))
 
     def _perform(self, effects: list[QueueEffect]) -> None:
-        has_started = False
         for effect in effects:
             match effect:
                 case StartOnWorker(worker=worker, task=task):
                     self.workers.send(worker, task)
-                    has_started = True
                 case EndWorker(worker=worker):
                     self.workers.kill(worker)
                 case RetireWorker(worker=worker):
@@ -217,12 +237,13 @@ class NodeTasks:
                     stream = self._submitters.get(submitter)  # type: ignore[call-overload]
                     if stream is not None:
                         stream.send(encode(message))
-        if has_started:
-            self._set_timer()
+        self._thief.look(self.queue.idle_count, time.monotonic())
+        self._set_timer()
 
     def _set_timer(self) -> None:
         """One timer for all: short tasks are over when it fires, and cost none of their own."""
-        due_s = self.queue.due_s()
+        dues = [due for due in (self.queue.due_s(), self._thief.due_s()) if due is not None]
+        due_s = min(dues, default=None)
         if due_s is None or (self._timer is not None and self._timer_s <= due_s):
             return
         if self._timer is not None:
@@ -233,5 +254,6 @@ class NodeTasks:
 
     def _tick(self) -> None:
         self._timer = None
+        for node_id in self._thief.ask(time.monotonic(), self._others):
+            self._ask(node_id, WorkWanted(self.queue.idle_count))
         self._perform(self.queue.tick())
-        self._set_timer()

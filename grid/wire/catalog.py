@@ -6,7 +6,8 @@ receive. Layouts stand beside the cores that own them.
 | conversation          | messages                                                    |
 |-----------------------|-------------------------------------------------------------|
 | member - member, UDP  | ``membership/messages.py``                                  |
-| node - node, TCP      | ``partition/messages.py``, `ForStorage` of ``replication/`` |
+| node - node, TCP      | ``partition/messages.py``, `ForStorage` of ``replication/``, |
+|                       | `WorkWanted` of ``executor/messages.py``                    |
 | storage - storage, within that | ``replication/messages.py``                        |
 | the same, one exchange | `PushPull` of ``membership/messages.py``                    |
 | client - network      | ``wire/control.py`` and tasks of ``executor/messages.py``   |
@@ -22,7 +23,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from grid.errors import ProtocolError
-from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask
+from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask, WorkWanted
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.replication.messages import ForStorage
@@ -85,7 +86,9 @@ class Decoder(Generic[T]):
 
 decode_membership: Decoder[MembershipMessage] = Decoder(MembershipMessage, "membership")
 decode_exchange: Decoder[PushPull] = Decoder(PushPull, "exchange")
-decode_peer: Decoder[PartitionMessage | ForStorage] = Decoder(PartitionMessage | ForStorage, "peer")
+decode_peer: Decoder[PartitionMessage | ForStorage | WorkWanted] = Decoder(
+    PartitionMessage | ForStorage | WorkWanted, "peer"
+)
 decode_client_request: Decoder[ControlRequest | TaskRequest] = Decoder(
     ControlRequest | TaskRequest, "client"
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from grid.executor.messages import RunTask
+from grid.executor.messages import Outcome, RunTask, TaskEnded
 from grid.executor.placement import NodeLoad
 from grid.executor.submissions import SendToNode, SubmissionEffect, Submissions, Terms
 from grid.types import NODE_ID_BYTES, NodeId
@@ -64,3 +64,15 @@ def sent(effects: Sequence[object]) -> list[tuple[NodeId, int, int]]:
 
 def of_kind(kind: type[E], effects: Sequence[object]) -> list[E]:
     return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def end(
+    tested: Submissions,
+    number: int,
+    task: int,
+    attempt: int = 1,
+    outcome: Outcome = Outcome.RETURNED,
+) -> list[SubmissionEffect]:
+    return tested.ended(
+        node(number), TaskEnded(task, attempt, outcome, b"result", ran_us=1_000_000)
+    )

@@ -17,6 +17,7 @@ from grid.executor.messages import (
     WorkerWaiting,
 )
 from grid.executor.options import ExecutorOptions
+from grid.executor.placement import BACKLOG_S
 from grid.executor.queue import (
     EXTRA_WORKERS_MAX,
     MOMENT_S,
@@ -28,8 +29,11 @@ from grid.executor.queue import (
     StartOnWorker,
     WantWorkers,
 )
+from grid.types import NodeId
 
 from .samples import of_kind
+
+THIEF = NodeId(b"the thief's  id ")
 
 
 class Clock:
@@ -142,7 +146,10 @@ def test_idle_worker_that_died_gets_nothing() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_every_accepted_task_is_answered_exactly_once(seed: int) -> None:
     random = Random(seed)
-    queue = queue_with(0, 1, length_max=5)
+    clock = Clock()
+    queue = NodeQueue(ExecutorOptions(queue_length_max=5), clock, 2)
+    for worker in (0, 1):
+        queue.worker_ready(worker)
     effects: list[QueueEffect] = []
     busy: dict[int, int] = {}
     next_worker = 2
@@ -155,12 +162,16 @@ def test_every_accepted_task_is_answered_exactly_once(seed: int) -> None:
             busy[start.worker] = start.task.number
 
     for _ in range(300):
-        action = random.choice(["submit"] * 3 + ["result", "lose", "cancel"])
+        clock.now_s += MOMENT_S
+        note(queue.tick())
+        action = random.choice(["submit"] * 6 + ["result", "lose", "cancel", "give"])
         if action == "submit":
             task += 1
             note(run(queue, task))
         elif action == "cancel":
             note(queue.cancel("s", task - random.randint(0, 8)))
+        elif action == "give":
+            note(queue.give(THIEF, random.randint(1, 2)))
         elif busy:
             worker = random.choice(list(busy))
             number = busy.pop(worker)
@@ -315,3 +326,48 @@ def test_workers_in_place_of_those_that_wait_are_bounded() -> None:
         )
     ]
     assert wanted[-1] == len(many) + EXTRA_WORKERS_MAX
+
+
+def long_queue(*waiting: int) -> NodeQueue:
+    """Return a queue whose worker has been at task 1 for a moment while these wait."""
+    queue, clock = clocked()
+    for task in (1, *waiting):
+        run(queue, task)
+    clock.now_s = MOMENT_S
+    queue.tick()
+    return queue
+
+
+def test_tasks_that_wait_for_long_are_given_back_from_the_end() -> None:
+    queue = long_queue(2, 3, 4)
+    effects = queue.give(THIEF, 2)
+    assert answers(effects) == [("s", 3, Outcome.GIVEN), ("s", 4, Outcome.GIVEN)]
+    assert effects[0] == Answer("s", TaskEnded(3, 1, Outcome.GIVEN, THIEF))
+    assert queue.queued_count == 1
+
+
+def test_task_that_is_tied_to_the_node_is_not_given_away() -> None:
+    queue = long_queue(2)
+    queue.submit("s", RunTask(3, 1, b"here only", may_move=False))
+    assert answers(queue.give(THIEF, 2)) == [("s", 2, Outcome.GIVEN)]
+    assert queue.give(THIEF, 2) == []
+
+
+def test_nothing_is_given_away_that_will_soon_start_here() -> None:
+    queue = queue_with(7)
+    run(queue, 1)
+    queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    for task in (2, 3):
+        run(queue, task)
+    assert queue.give(THIEF, 1) == []
+
+
+def test_many_tasks_of_some_length_wait_for_long_as_well() -> None:
+    queue, clock = clocked()
+    run(queue, 1)
+    clock.now_s = BACKLOG_S
+    queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
+    run(queue, 2)
+    assert queue.give(THIEF, 1) == []
+    run(queue, 3)
+    assert answers(queue.give(THIEF, 1)) == [("s", 3, Outcome.GIVEN)]

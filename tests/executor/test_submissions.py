@@ -14,24 +14,11 @@ from grid.executor.submissions import (
     SendToNode,
     Started,
     SubmissionEffect,
-    Submissions,
     Terms,
 )
 from grid.types import NodeId
 
-from .samples import look, node, of_kind, sent, submissions, submit
-
-
-def end(
-    tested: Submissions,
-    number: int,
-    task: int,
-    attempt: int = 1,
-    outcome: Outcome = Outcome.RETURNED,
-) -> list[SubmissionEffect]:
-    return tested.ended(
-        node(number), TaskEnded(task, attempt, outcome, b"result", ran_us=1_000_000)
-    )
+from .samples import end, look, node, of_kind, sent, submissions, submit
 
 
 def test_task_waits_until_there_is_a_node() -> None:
@@ -314,48 +301,3 @@ def test_a_task_on_its_last_death_ends_when_its_node_vanishes_from_the_view() ->
     (finished,) = look(tested, 2)
     assert isinstance(finished, Finished)
     assert (finished.task, finished.outcome) == (1, Outcome.WORKER_DIED)
-
-
-def crowded() -> Submissions:
-    """Return submissions of two nodes: the first has tasks 1 and 2 for its one worker."""
-    tested = submissions(1)
-    submit(tested, 4)
-    tested.cancel(3)
-    tested.cancel(4)
-    assert [tested.node_of(task) for task in (1, 2)] == [node(1)] * 2
-    assert look(tested, 1, 2) == []
-    return tested
-
-
-def test_what_waits_behind_a_running_task_is_asked_back_when_another_node_is_idle() -> None:
-    tested = crowded()
-    effects = tested.started(node(1), TaskStarted(1, 1))
-    assert effects == [Started(1, node(1)), SendToNode(node(1), CancelTask(2))]
-    assert look(tested, 1, 2) == []
-    assert sent(end(tested, 1, 2, outcome=Outcome.CANCELLED)) == [(node(2), 2, 1)]
-    assert of_kind(Finished, end(tested, 2, 2)) == [
-        Finished(2, Outcome.RETURNED, b"result", node(2))
-    ]
-
-
-def test_task_that_started_when_it_was_asked_back_stays() -> None:
-    tested = crowded()
-    tested.started(node(1), TaskStarted(1, 1))
-    end(tested, 1, 1)
-    assert tested.started(node(1), TaskStarted(2, 1)) == [Started(2, node(1))]
-    assert of_kind(Finished, end(tested, 1, 2)) != []
-
-
-def test_task_that_is_cancelled_while_it_is_asked_back_is_cancelled() -> None:
-    tested = crowded()
-    tested.started(node(1), TaskStarted(1, 1))
-    assert tested.cancel(2) == [SendToNode(node(1), CancelTask(2))]
-    (finished,) = end(tested, 1, 2, outcome=Outcome.CANCELLED)
-    assert isinstance(finished, Finished)
-    assert (finished.task, finished.outcome) == (2, Outcome.CANCELLED)
-
-
-def test_nothing_is_asked_back_from_a_node_with_little_to_do() -> None:
-    tested = crowded()
-    tested.ended(node(1), TaskEnded(1, 1, Outcome.RETURNED, b"", ran_us=100))
-    assert look(tested, 1, 2) == []

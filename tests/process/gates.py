@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import NoReturn, TypeVar
 
+from grid.executor.messages import WorkWanted
 from grid.executor.options import ExecutorOptions
 from grid.membership.messages import MemberRecord, MemberState, PushPull
 from grid.partition.messages import PartitionMessage
@@ -86,13 +87,20 @@ class Gate:
         self.sockets = Sockets("127.0.0.1", 0)
         self.address = Address("127.0.0.1", self.sockets.port)
         self.record = record_at(number, self.address)
-        self.heard: list[tuple[NodeId, PartitionMessage | ForStorage]] = []
+        self.heard: list[tuple[NodeId, PartitionMessage | ForStorage | WorkWanted]] = []
         self.lists: list[tuple[NodeId, PushPull]] = []
         self.hellos: list[Hello] = []
         self.events = EventLog(lambda: 1_000.0, f"n{number}")
         self._pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sessions = Sessions(
-            NodeTasks(ExecutorOptions(), self._pair[0], workers=0, on_workers_wanted=_unasked),
+            NodeTasks(
+                ExecutorOptions(),
+                self._pair[0],
+                workers=0,
+                on_workers_wanted=_unasked,
+                others=list,
+                ask=_unasked,
+            ),
             view=_unasked,
             status=_unasked,
             events=self.events.since,

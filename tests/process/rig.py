@@ -104,6 +104,7 @@ class Rig:
             on_member=lambda record: self.heard.append(("on_member", record)),
             on_leave_granted=lambda: self.heard.append(("on_leave_granted",)),
             on_declared_dead=lambda: self.heard.append(("on_declared_dead",)),
+            on_work_wanted=lambda thief, wanted: self.heard.append(("work_wanted", thief, wanted)),
         )
 
     async def heard_of(self, what: str) -> None:

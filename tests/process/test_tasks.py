@@ -17,16 +17,21 @@ from grid.executor.messages import (
     Outcome,
     RunTask,
     TaskEnded,
+    TaskStarted,
     WorkerResult,
     WorkerWaiting,
+    WorkWanted,
 )
 from grid.executor.options import ExecutorOptions
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream
+from grid.types import NodeId
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.frame import frame
 
 from .gates import within_patience
+
+OTHER = NodeId(b"another nodes id")
 
 
 class Submitter(FrameStream):
@@ -35,11 +40,14 @@ class Submitter(FrameStream):
     def __init__(self) -> None:
         super().__init__(lambda body: None, lambda: None)
         self.ended: asyncio.Queue[TaskEnded] = asyncio.Queue()
+        self.started: asyncio.Queue[TaskStarted] = asyncio.Queue()
 
     def send(self, body: bytes) -> None:
         message = decode_client_reply(body)
         if isinstance(message, TaskEnded):
             self.ended.put_nowait(message)
+        elif isinstance(message, TaskStarted):
+            self.started.put_nowait(message)
 
 
 class Node:
@@ -49,8 +57,14 @@ class Node:
         self.process = process
         self.passing, passed = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.wanted: list[int] = []
+        self.asked: asyncio.Queue[tuple[NodeId, WorkWanted]] = asyncio.Queue()
         self.tasks = NodeTasks(
-            ExecutorOptions(), passed, workers=1, on_workers_wanted=self.wanted.append
+            ExecutorOptions(),
+            passed,
+            workers=1,
+            on_workers_wanted=self.wanted.append,
+            others=lambda: [OTHER],
+            ask=lambda node_id, wanted: self.asked.put_nowait((node_id, wanted)),
         )
         self.tasks.start()
         self.submitter = Submitter()
@@ -194,5 +208,30 @@ def test_worker_too_many_ends(process: subprocess.Popen[bytes]) -> None:
             node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b""))))
             await node.answer()
             assert await asyncio.to_thread(process.wait, 60) == -9
+
+    asyncio.run(main())
+
+
+def test_node_whose_worker_is_idle_asks_another_for_tasks(
+    process: subprocess.Popen[bytes],
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            assert await within_patience(node.asked.get()) == (OTHER, WorkWanted(1))
+
+    asyncio.run(main())
+
+
+def test_task_that_waits_behind_a_long_one_goes_back_for_a_node_that_asks(
+    process: subprocess.Popen[bytes],
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, b"long"))
+            node.ask(RunTask(6, 1, b"waits"))
+            await within_patience(node.submitter.started.get())
+            node.tasks.work_wanted(OTHER, WorkWanted(1))
+            ended = await node.answer()
+            assert (ended.task, ended.outcome, ended.payload) == (6, Outcome.GIVEN, OTHER)
 
     asyncio.run(main())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grid.errors import ProtocolError
 from grid.executor import messages as executor_messages
-from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask
+from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask, WorkWanted
 from grid.membership import messages as membership_messages
 from grid.membership.dissemination import Dissemination
 from grid.membership.messages import Beacon, MembershipMessage, Ping, PingReq, PushPull
@@ -43,7 +43,7 @@ from .samples import (
 CONVERSATIONS: dict[str, Any] = {
     "decode_membership": MembershipMessage,
     "decode_exchange": PushPull,
-    "decode_peer": PartitionMessage,
+    "decode_peer": PartitionMessage | WorkWanted,
     "decode_client_request": control.ControlRequest | TaskRequest,
     "decode_client_reply": control.ControlReply | TaskReply,
     "decode_storage_request": StorageRequest,

@@ -1,0 +1,69 @@
+"""Placement and stealing under load, with reports that are ten task lengths old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+import pytest
+
+from grid.executor.placement import NodeLoad, Policy, choose
+from grid.simulation.placement_trial import PlacementTrial, Plan, ResponseTimes
+from grid.types import NodeId
+
+TASKS = 20_000
+TOLERANCE = 1.15
+"""What old reports may cost against knowing every queue at every moment."""
+
+
+def at_random(
+    nodes: list[NodeLoad], preferred: NodeId | None, random: Random, *, backlog: int
+) -> NodeLoad | None:
+    del preferred, backlog
+    return random.choice(nodes)
+
+
+def least_reported(
+    nodes: list[NodeLoad], preferred: NodeId | None, random: Random, *, backlog: int
+) -> NodeLoad | None:
+    del preferred, random, backlog
+    return min(nodes, key=lambda node: node.reported)
+
+
+@cache
+def measured(
+    *, steals: bool = True, is_fresh: bool = False, policy: Policy = choose
+) -> ResponseTimes:
+    plan = Plan(tasks=TASKS, steals=steals, is_fresh=is_fresh)
+    return PlacementTrial(plan, 1, policy).run()
+
+
+Figure = Callable[[ResponseTimes], float]
+
+
+@pytest.mark.parametrize(
+    "figure", [lambda times: times.mean, lambda times: times.p99], ids=["mean", "p99"]
+)
+def test_old_reports_with_stealing_cost_little_more_than_fresh_ones(figure: Figure) -> None:
+    fresh = measured(steals=False, is_fresh=True)
+    assert figure(measured()) <= TOLERANCE * figure(fresh)
+
+
+def test_without_stealing_old_reports_cost_twice_as_much() -> None:
+    assert measured(steals=False).mean > 1.5 * measured().mean
+
+
+def test_least_reported_load_herds_and_is_worse_than_random() -> None:
+    herding = measured(steals=False, policy=least_reported)
+    assert herding.mean > measured(steals=False, policy=at_random).mean
+
+
+def test_same_seed_gives_the_same_run() -> None:
+    plan = Plan(tasks=500)
+    assert PlacementTrial(plan, 7).run() == PlacementTrial(plan, 7).run()
+
+
+def test_every_task_gets_a_result_when_everybody_is_overloaded() -> None:
+    plan = Plan(nodes=3, workers=1, submitters=2, load=3.0, tasks=1000)
+    assert PlacementTrial(plan, 1).run().mean > 10
