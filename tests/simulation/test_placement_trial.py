@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from random import Random
 
 import pytest
 
-from grid.executor.placement import NodeLoad, Policy, choose
+from bench.placement import at_random, least_reported
+from grid.executor.placement import Policy, choose
 from grid.simulation.placement_trial import PlacementTrial, Plan, ResponseTimes
-from grid.types import NodeId
 
 TASKS = 20_000
 TOLERANCE = 1.15
 """What old reports may cost against knowing every queue at every moment."""
-
-
-def at_random(
-    nodes: list[NodeLoad], preferred: NodeId | None, random: Random, *, backlog: int
-) -> NodeLoad | None:
-    del preferred, backlog
-    return random.choice(nodes)
-
-
-def least_reported(
-    nodes: list[NodeLoad], preferred: NodeId | None, random: Random, *, backlog: int
-) -> NodeLoad | None:
-    del preferred, random, backlog
-    return min(nodes, key=lambda node: node.reported)
 
 
 @cache
