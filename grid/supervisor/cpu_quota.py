@@ -7,11 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 _Reader = Callable[[Path], float | None]
 
 
-def quota_cores(root: Path = Path("/")) -> float | None:
+class Quota(NamedTuple):
+    """What a control group may use: `cores`, for all of its processes together."""
+
+    cores: float
+    group: Path
+
+    def pids(self) -> list[int]:
+        """Return the processes of the group; those of groups below it are not among them."""
+        try:
+            return [int(pid) for pid in (self.group / "cgroup.procs").read_text().split()]
+        except (OSError, ValueError):
+            return []
+
+
+def find_quota(root: Path = Path("/")) -> Quota | None:
     """Return the least quota of this process's group and those above it; None without any.
 
     `root` is where ``proc`` and ``sys`` are, for tests.
@@ -20,7 +35,7 @@ def quota_cores(root: Path = Path("/")) -> float | None:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return None
-    quotas: list[float] = []
+    quotas: list[Quota] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -31,11 +46,12 @@ def quota_cores(root: Path = Path("/")) -> float | None:
     return min(quotas, default=None)
 
 
-def _quotas(mount: Path, path: str, read: _Reader) -> list[float]:
+def _quotas(mount: Path, path: str, read: _Reader) -> list[Quota]:
     """Return the quotas of a group and of all groups above it."""
     parts = [part for part in path.split("/") if part and part != ".."]
-    found = (read(mount.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
-    return [quota for quota in found if quota is not None]
+    groups = [mount.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+    found = ((read(group), group) for group in groups)
+    return [Quota(cores, group) for cores, group in found if cores is not None]
 
 
 def _quota_v2(group: Path) -> float | None:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
-from grid.supervisor.cpu_quota import quota_cores
+from grid.supervisor.cpu_quota import Quota, find_quota
 from grid.wire.family import LoadSample
+
+NEIGHBOURS_MAX = 256
+"""Other processes of the control group that are looked at: each costs some 50 us a second."""
 
 
 class LoadSampler:
     """Samples since the last sample."""
 
-    def __init__(self, quota: Callable[[], float | None] = quota_cores) -> None:
+    def __init__(self, quota: Callable[[], Quota | None] = find_quota) -> None:
         """Take the starting point: the first call of psutil's measure has no past."""
         psutil.cpu_percent(interval=None)
         self._quota = quota
@@ -26,30 +29,39 @@ class LoadSampler:
 
         Args:
             own_pids: the processes of this node. What they use is not taken from them; what their
-                tasks have started in turn counts as others'.
+                tasks have started in turn counts as others', and so do other processes of its
+                control group, if that has a quota.
             elapsed_s: since the last sample.
         """
         cpu_percent = psutil.cpu_percent(interval=None)
-        cores = psutil.cpu_count() or 1
-        own_cores = self._cpu_time_since(own_pids) / elapsed_s if elapsed_s > 0 else 0.0
-        others_cores = max(0.0, cores * cpu_percent / 100 - own_cores)
+        own = set(own_pids)
         quota = self._quota()
-        usable = min(len(os.sched_getaffinity(0)), cores if quota is None else quota)
+        neighbours = set() if quota is None else {*quota.pids()[:NEIGHBOURS_MAX]} - own
+        used = self._cores_used_by(own | neighbours, elapsed_s)
+        cores = psutil.cpu_count() or 1
+        others = cores * cpu_percent / 100 - sum(used.get(pid, 0.0) for pid in own)
+        free_cores = min(float(len(os.sched_getaffinity(0))), cores - max(0.0, others))
+        if quota is not None:
+            taken = sum(used.get(pid, 0.0) for pid in neighbours)
+            free_cores = min(free_cores, quota.cores - taken)
         return LoadSample(
             cpu_percent=cpu_percent,
             memory_percent=psutil.virtual_memory().percent,
-            free_cores=min(usable, max(0.0, cores - others_cores)),
+            free_cores=max(0.0, free_cores),
         )
 
-    def _cpu_time_since(self, pids: Iterable[int]) -> float:
-        """Return the CPU seconds that these processes have used since they were asked last."""
+    def _cores_used_by(self, pids: Iterable[int], elapsed_s: float) -> dict[int, float]:
+        """Return how many cores each process has used since it was asked last."""
         before, self._used_s = self._used_s, {}
-        total_s = 0.0
         for pid in pids:
             try:
                 times = psutil.Process(pid).cpu_times()
             except psutil.Error:
                 continue  # It has just ended.
-            used_s = self._used_s[pid] = times.user + times.system
-            total_s += used_s - before.get(pid, used_s)
-        return total_s
+            self._used_s[pid] = times.user + times.system
+        if elapsed_s <= 0:
+            return {}
+        return {
+            pid: (used_s - before.get(pid, used_s)) / elapsed_s
+            for pid, used_s in self._used_s.items()
+        }

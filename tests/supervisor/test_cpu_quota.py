@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grid.supervisor.cpu_quota import quota_cores
+from grid.supervisor.cpu_quota import Quota, find_quota
 
 
 def tree(root: Path, groups: str, **files: str) -> Path:
@@ -25,8 +25,8 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 def test_without_control_groups_there_is_no_quota(tmp_path: Path) -> None:
-    assert quota_cores(tmp_path) is None
-    assert quota_cores(tree(tmp_path, "0::/\n")) is None
+    assert find_quota(tmp_path) is None
+    assert find_quota(tree(tmp_path, "0::/\n")) is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,8 @@ def test_least_quota_up_to_the_root_counts(
     root = tree(tmp_path, "0::/service/node\n")
     write(root, "service/node/cpu.max", own)
     write(root, "service/cpu.max", above)
-    assert quota_cores(root) == cores
+    quota = find_quota(root)
+    assert (None if quota is None else quota.cores) == cores
 
 
 def test_version_1_has_quota_and_period_apart(tmp_path: Path) -> None:
@@ -53,9 +54,22 @@ def test_version_1_has_quota_and_period_apart(tmp_path: Path) -> None:
     write(root, "cpu,cpuacct/box/cpu.cfs_quota_us", "60000\n")
     write(root, "cpu,cpuacct/box/cpu.cfs_period_us", "100000\n")
     write(root, "cpu/cpu.cfs_quota_us", "-1\n")
-    assert quota_cores(root) == 0.6
+    group = root / "sys/fs/cgroup/cpu,cpuacct/box"
+    assert find_quota(root) == Quota(0.6, group)
 
 
 def test_this_machine_has_some_answer() -> None:
-    quota = quota_cores()
-    assert quota is None or quota > 0
+    quota = find_quota()
+    assert quota is None or quota.cores > 0
+
+
+def test_processes_of_the_group_are_known(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").write_text("7\n12\n")
+    assert Quota(1.0, tmp_path).pids() == [7, 12]
+
+
+@pytest.mark.parametrize("text", [None, "nonsense"])
+def test_group_that_cannot_be_read_has_no_processes(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "cgroup.procs").write_text(text)
+    assert Quota(1.0, tmp_path).pids() == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from grid.supervisor.cpu_quota import Quota
 from grid.supervisor.load import LoadSampler
 from grid.wire.catalog import decode_supervisor_to_network, encode
 from grid.wire.family import LoadSample
@@ -39,22 +41,41 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("four_cores")
 @pytest.mark.parametrize(("quota", "free"), [(None, 2.0), (3.0, 2.0), (0.3, 0.3)])
-def test_what_others_and_the_quota_leave_is_free(quota: float | None, free: float) -> None:
-    assert LoadSampler(lambda: quota).sample([], 1.0).free_cores == free
+def test_what_others_and_the_quota_leave_is_free(
+    quota: float | None, free: float, tmp_path: Path
+) -> None:
+    limit = None if quota is None else Quota(quota, tmp_path)
+    assert LoadSampler(lambda: limit).sample([], 1.0).free_cores == free
+
+
+def let_processes_use(monkeypatch: pytest.MonkeyPatch, used_s: dict[int, list[float]]) -> None:
+    """Let psutil say of each process, one time after the other, that it has used so much."""
+    ways = {pid: iter(times) for pid, times in used_s.items()}
+    monkeypatch.setattr(
+        "psutil.Process",
+        lambda pid: SimpleNamespace(
+            cpu_times=lambda: SimpleNamespace(user=next(ways[pid]), system=0.0)
+        ),
+    )
 
 
 @pytest.mark.usefixtures("four_cores")
 def test_what_the_node_uses_itself_is_free_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    used_s = iter([10.0, 11.0])
-    monkeypatch.setattr(
-        "psutil.Process",
-        lambda pid: SimpleNamespace(
-            cpu_times=lambda: SimpleNamespace(user=next(used_s), system=0.0)
-        ),
-    )
+    let_processes_use(monkeypatch, {7: [10.0, 11.0]})
     sampler = LoadSampler(lambda: None)
     assert sampler.sample([7], 1.0).free_cores == 2.0
     assert sampler.sample([7], 1.0).free_cores == 3.0
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_what_others_take_of_the_quota_is_not_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cgroup.procs").write_text("7\n8\n")
+    let_processes_use(monkeypatch, {7: [10.0, 10.5], 8: [20.0, 20.25]})
+    sampler = LoadSampler(lambda: Quota(1.0, tmp_path))
+    assert sampler.sample([7], 1.0).free_cores == 1.0
+    assert sampler.sample([7], 1.0).free_cores == 0.75
 
 
 def test_process_that_has_ended_counts_for_nothing() -> None:

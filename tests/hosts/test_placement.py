@@ -1,0 +1,61 @@
+"""What else runs on a machine steers tasks away from it: hosts of equal quotas, one with a hog."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+import grid
+from grid.client.current import current_node
+from grid.client.session import Grid
+from tests.hosts.hosts import lan, wait_until
+from tests.hosts.test_formation import form, told_by
+
+pytestmark = pytest.mark.usefixtures("quotas_are_possible")
+
+TASKS = 120
+TASK_CPU_S = 0.02
+DEADLINE_S = 120.0
+SHARE_MAX = 0.6
+"""Of what the host had without the hog."""
+
+
+def burning() -> Callable[[float], str]:
+    """Return a function that uses so much CPU time and says where; it travels by value."""
+
+    def burn(cpu_s: float) -> str:
+        end_s = time.process_time() + cpu_s
+        while time.process_time() < end_s:
+            pass
+        return current_node()
+
+    return burn
+
+
+def tasks_per_host(client: Grid) -> Counter[str]:
+    """Run tasks, two at a time: of the four hosts each could be spared."""
+    with client.executor() as pool:
+        return Counter(pool.map(burning(), [TASK_CPU_S] * TASKS, timeout=DEADLINE_S, buffersize=2))
+
+
+def test_hog_on_one_of_four_hosts_cuts_its_share_of_the_tasks():
+    with lan(hosts=4, cpu_quota=0.3) as net:
+        form(net.hosts)
+        hogged = net.hosts[1]
+        with net.hosts[0].inside(), grid.connect(config=str(net.config)) as client:
+            before = tasks_per_host(client)
+            hog = hogged.program(sys.executable, "-c", "while True: pass")
+            wait_until(
+                lambda: any(n.name == "h2" and n.free_share < 0.5 for n in client.nodes()),
+                lambda: told_by(hogged),
+            )
+            with_hog = tasks_per_host(client)
+            hog.kill()
+            hog.communicate()
+        assert sum(with_hog.values()) == sum(before.values()) == TASKS
+        assert set(before) == {"h1", "h2", "h3", "h4"}
+        assert with_hog["h2"] <= SHARE_MAX * before["h2"], f"{before} became {with_hog}"
