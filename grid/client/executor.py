@@ -62,7 +62,8 @@ class GridExecutor(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         """Run ``fn(*args, **kwargs)`` on some node.
 
-        Waits while 10,000 tasks are without a result, or raises TaskQueueFullError, as asked for.
+        Waits while 10,000 tasks or 1 GiB of calls are without a result, or raises
+        TaskQueueFullError, as asked for.
         Raises: SerializationError; RuntimeError after `shutdown`.
         """
         return self._submit(dump_call(fn, args, kwargs), self._usual)

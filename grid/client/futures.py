@@ -19,7 +19,9 @@ class TaskFuture(Future[T], Generic[T]):
     moment; short ones go from pending to done.
     """
 
-    def __init__(self, cancel: Callable[[TaskFuture[T], bool, bool], None]) -> None:
+    def __init__(
+        self, cancel: Callable[[TaskFuture[T], bool, bool], None], call_bytes: int
+    ) -> None:
         """Use `Executor.submit` instead.
 
         `cancel` asks for the end of the task: by force or not, and waiting for the answer or not.
@@ -27,6 +29,8 @@ class TaskFuture(Future[T], Generic[T]):
         super().__init__()
         self._ask_to_cancel = cancel
         self._was_killed = False
+        self.call_bytes = call_bytes
+        """What the pickled call takes."""
         self.number = 0
         """Of the task, within its executor."""
         self.node: str | None = None

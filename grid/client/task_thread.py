@@ -21,6 +21,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from grid.client.budget import Budget
 from grid.client.calls import unpack
 from grid.client.connections import Connections
 from grid.client.futures import TaskFuture
@@ -39,9 +40,6 @@ from grid.executor.submissions import (
 )
 from grid.types import NodeId
 from grid.wire.control import View
-
-UNFINISHED_MAX = 10_000
-"""Tasks of one executor without a result; `submit` waits beyond it."""
 
 VIEW_INTERVAL_S = 1.0
 """How often the nodes and their load are looked at."""
@@ -70,7 +68,7 @@ class TaskThread:
         self._waits_when_full = waits_when_full
         self._submissions = Submissions(Random())
         self._futures: dict[int, TaskFuture[Any]] = {}
-        self._slots = threading.BoundedSemaphore(UNFINISHED_MAX)
+        self._budget = Budget()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -103,12 +101,12 @@ class TaskThread:
             raise RuntimeError("an executor does not survive a fork; make a new one in the child")
         # A callback of a future runs in the thread itself: waiting there would wait for ourselves.
         may_wait = self._waits_when_full and threading.current_thread() is not self._thread
-        if not self._slots.acquire(blocking=may_wait):
-            raise TaskQueueFullError(f"{UNFINISHED_MAX:,} tasks are unfinished")
-        future: TaskFuture[Any] = TaskFuture(self._cancel)
+        if not self._budget.take(len(payload), waits=may_wait):
+            raise TaskQueueFullError(f"{len(self._futures):,} tasks are unfinished")
+        future: TaskFuture[Any] = TaskFuture(self._cancel, len(payload))
         with self._lock:
             if self._is_shut_down:
-                self._slots.release()
+                self._budget.give_back(len(payload))
                 raise RuntimeError("cannot schedule new futures after shutdown")
             future.number, effects = self._submissions.submit(payload, terms)
             self._futures[future.number] = future
@@ -217,7 +215,7 @@ class TaskThread:
         name = self._names.get(node_id, future.node) if node_id is not None else None
 
         def complete() -> None:
-            self._slots.release()
+            self._budget.give_back(future.call_bytes)
             future.node = name
             if finished.outcome is Outcome.CANCELLED:
                 future.become_cancelled()
@@ -325,7 +323,7 @@ class TaskThread:
             futures, self._futures = self._futures, {}
         reason = error if isinstance(error, GridError) else TaskError(f"executor failed: {error!r}")
         for future in futures.values():
-            self._slots.release()
+            self._budget.give_back(future.call_bytes)
             future.become_failed(reason)
         with self._lock:
             self._answered.notify_all()

@@ -6,6 +6,8 @@ import dataclasses
 
 from grid.option import option
 
+MIB = 1024 * 1024
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorOptions:
@@ -18,6 +20,14 @@ class ExecutorOptions:
         unit="tasks",
         low=1,
         high=1_000_000,
+    )
+    queue_bytes_max: int = option(
+        256 * MIB,
+        help="""How much memory the calls that wait on one node may take, with their arguments. A
+            full queue pushes back; into an empty one a single call may always go.""",
+        unit="bytes",
+        low=MIB,
+        high=1024 * 1024 * MIB,
     )
     attempts_max: int = option(
         3,

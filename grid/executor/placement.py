@@ -38,7 +38,8 @@ class NodeLoad:
     """A node as a submitter sees it.
 
     `reported` is what it said of its queue and workers, `own_sends` what was sent since.
-    `free_share` is the part of its machine's cores that others leave to it, 0 to 1.
+    `free_share` is the part of its machine's cores that others leave to it, 0 to 1. `is_full`: it
+    has refused a task since, because others fill its queue.
     """
 
     node_id: NodeId
@@ -47,6 +48,7 @@ class NodeLoad:
     own_in_flight: int = 0
     own_sends: int = 0
     free_share: float = 1.0
+    is_full: bool = False
 
     @property
     def busy(self) -> int:
@@ -61,7 +63,7 @@ class NodeLoad:
 
     def has_slot(self, *, backlog: int) -> bool:
         """Whether this submitter may send one more task, with so many behind each worker."""
-        return self.own_in_flight < self.workers * (1 + backlog)
+        return self.own_in_flight < self.workers * (1 + backlog) and not self.is_full
 
 
 def backlog_for(task_s: float | None) -> int:

@@ -121,6 +121,7 @@ class NodeQueue:
         self._workers = self._wanted = workers
         self._clock = clock
         self._waiting: Lanes[tuple[Hashable, int], _Queued] = Lanes()
+        self._waiting_bytes = 0
         self._idle: deque[int] = deque()
         self._running: dict[int, _Running] = {}
         self._number = 0
@@ -147,16 +148,17 @@ class NodeQueue:
     def submit(self, submitter: Hashable, task: RunTask) -> list[QueueEffect]:
         """Accept a task, or refuse it when the queue is at its bound."""
         queued = _Queued(submitter, task)
-        if len(self._waiting) >= self._options.queue_length_max and not self._idle:
+        if self._is_full(len(task.payload)) and not self._idle:
             return [_answer(queued, Outcome.REFUSED_QUEUE_FULL)]
         self._waiting.push((submitter, task.task), queued, task.priority)
+        self._waiting_bytes += len(task.payload)
         return self._start_next()
 
     def cancel(
         self, submitter: Hashable, task: int, *, is_forced: bool = False
     ) -> list[QueueEffect]:
         """Drop a queued task; end a running one by force, else say that it runs."""
-        queued = self._waiting.remove((submitter, task))
+        queued = self._take((submitter, task))
         if queued is not None:
             return [_answer(queued, Outcome.CANCELLED)]
         for worker, running in self._running.items():
@@ -172,7 +174,7 @@ class NodeQueue:
         """Drop what it has queued; results of what still runs will be thrown away."""
         for queued in list(self._waiting):
             if queued.submitter == submitter:
-                self._waiting.remove((submitter, queued.task.task))
+                self._take((submitter, queued.task.task))
 
     def give(self, thief: NodeId, count: int) -> list[QueueEffect]:
         """Give back up to `count` tasks that would wait for long, because `thief` is idle."""
@@ -181,7 +183,7 @@ class NodeQueue:
         movable = [queued for queued in self._waiting if queued.task.may_move]
         given = movable[-count:]
         for queued in given:
-            self._waiting.remove((queued.submitter, queued.task.task))
+            self._take((queued.submitter, queued.task.task))
         return [_answer(queued, Outcome.GIVEN, thief) for queued in given]
 
     # -- workers --------------------------------------------------------------------------
@@ -256,6 +258,19 @@ class NodeQueue:
 
     # -- parts ----------------------------------------------------------------------------
 
+    def _is_full(self, more_bytes: int) -> bool:
+        if len(self._waiting) >= self._options.queue_length_max:
+            return True
+        is_over = self._waiting_bytes + more_bytes > self._options.queue_bytes_max
+        return is_over and len(self._waiting) > 0
+
+    def _take(self, key: tuple[Hashable, int]) -> _Queued | None:
+        """Take a task out of those that wait, if it does."""
+        queued = self._waiting.remove(key)
+        if queued is not None:
+            self._waiting_bytes -= len(queued.task.payload)
+        return queued
+
     def _want(self) -> list[QueueEffect]:
         """Say how many workers there shall be, if that has changed."""
         waiting = sum(running.is_waiting for running in self._running.values())
@@ -284,6 +299,7 @@ class NodeQueue:
         effects: list[QueueEffect] = []
         while self._waiting and self._idle:
             worker, queued = self._idle.popleft(), self._waiting.pop()
+            self._waiting_bytes -= len(queued.task.payload)
             self._number += 1
             self._running[worker] = _Running(self._number, queued, self._clock())
             effects.append(StartOnWorker(worker, WorkerTask(self._number, queued.task.payload)))

@@ -181,7 +181,7 @@ class Submissions:
         for load in loads:
             known = self._nodes.setdefault(load.node_id, load)
             known.workers, known.reported, known.own_sends = load.workers, load.reported, 0
-            known.free_share = load.free_share
+            known.free_share, known.is_full = load.free_share, False
         self._names = {n: name for n, name in self._names.items() if n in present}
         return [*effects, *self._dispatch(), *self._recall()]
 
@@ -209,6 +209,7 @@ class Submissions:
         node = self._nodes[node_id]
         node.own_in_flight -= 1
         node.own_sends = max(0, node.own_sends - 1)
+        node.is_full = False
         effects: list[SubmissionEffect] = []
         match message.outcome:
             case Outcome.WORKER_DIED:
@@ -217,8 +218,7 @@ class Submissions:
             case Outcome.REFUSED_QUEUE_FULL | Outcome.GIVEN if task.is_cancelled:
                 effects.append(Finished(task.number, Outcome.CANCELLED, b"", None))
             case Outcome.REFUSED_QUEUE_FULL:
-                # Others fill that node; it says so in its next report as well.
-                node.reported += node.workers
+                node.is_full = True  # Others fill it: until it reports, or ends something.
                 task.attempt -= 1
                 self._wait(task, at_front=True)
             case Outcome.CANCELLED if task.is_recalled:

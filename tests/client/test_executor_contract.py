@@ -23,6 +23,7 @@ import pytest
 
 from grid import TaskQueueFullError
 from grid.client import task_thread
+from grid.client.budget import Budget
 from grid.client.executor import GridExecutor
 from grid.client.session import Grid
 from tests.client.gate import Gate, pass_gate
@@ -247,7 +248,7 @@ def test_event_loops_run_and_cancel_in_it(pool: GridExecutor, gate: Gate):
 
 
 def test_full_executor_waits_or_says_so(client: Grid, gate: Gate, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(task_thread, "UNFINISHED_MAX", 4)
+    monkeypatch.setattr(task_thread, "Budget", lambda: Budget(4))
     with client.executor(when_full="raise") as strict, client.executor() as patient:
         futures = [strict.submit(pass_gate, gate.path) for _ in range(4)]
         with pytest.raises(TaskQueueFullError, match="4 tasks are unfinished"):

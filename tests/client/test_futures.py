@@ -25,7 +25,7 @@ class Canceller:
 
 def pending() -> tuple[TaskFuture[int], Canceller]:
     canceller = Canceller()
-    return TaskFuture(canceller), canceller
+    return TaskFuture(canceller, 0), canceller
 
 
 def test_short_task_goes_from_pending_to_done() -> None:

@@ -22,7 +22,7 @@ class Pool:
 
     def submit(self, function: Callable[..., list[Any]], *args: Any) -> TaskFuture[list[Any]]:
         future: TaskFuture[list[Any]] = TaskFuture(
-            lambda future, is_forced, waits: future.become_cancelled()
+            lambda future, is_forced, waits: future.become_cancelled(), 0
         )
         self.futures.append(future)
         self.sizes.append(len(args[1]))

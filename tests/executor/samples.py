@@ -19,7 +19,10 @@ def node(number: int) -> NodeId:
 
 
 def load(number: int, workers: int = 1, **changes: int) -> NodeLoad:
-    return NodeLoad(node(number), workers, **changes)
+    made = NodeLoad(node(number), workers)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
 
 
 def submissions(*numbers: int, workers: int = 1) -> Submissions:

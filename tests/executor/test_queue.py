@@ -104,6 +104,19 @@ def test_queue_without_workers_takes_tasks_up_to_its_bound() -> None:
     assert answers(run(queue, 2)) == [("s", 2, Outcome.REFUSED_QUEUE_FULL)]
 
 
+def test_queue_is_bounded_by_bytes_as_well_but_a_single_task_always_fits() -> None:
+    queue = NodeQueue(ExecutorOptions(queue_bytes_max=2**20), Clock(), 1)
+    for task, size in enumerate([2**20 + 1, 1, 2**20, 2**20 - 5]):
+        effects = queue.submit("s", RunTask(task, 1, bytes(size)))
+        assert bool(answers(effects)) == (task in (1, 2, 3))
+    queue.cancel("s", 0)
+    for task, size in enumerate([2**20 - 5, 5, 1], start=10):
+        effects = queue.submit("s", RunTask(task, 1, bytes(size)))
+        assert bool(answers(effects)) == (task == 12)
+    queue.worker_ready(7)
+    assert queue.submit("s", RunTask(13, 1, bytes(2**19))) == []
+
+
 def test_queued_task_is_cancelled_and_a_running_one_is_not() -> None:
     queue = queue_with(7)
     run(queue, 1)

@@ -142,6 +142,16 @@ def test_refusal_of_a_full_queue_is_no_attempt() -> None:
     assert tested.retried_count == 0
 
 
+def test_full_node_gets_nothing_until_it_reports_or_ends_a_task() -> None:
+    tested = submissions(1, workers=2)
+    submit(tested, 2)
+    refused = TaskEnded(2, 1, Outcome.REFUSED_QUEUE_FULL, b"")
+    assert tested.ended(node(1), refused) == []
+    assert sent(end(tested, 1, 1)) == [(node(1), 2, 1)]
+    assert tested.ended(node(1), refused) == []
+    assert sent(look(tested, 1, workers=2)) == [(node(1), 2, 1)]
+
+
 def test_pending_task_is_cancelled_at_once_and_the_node_of_a_sent_one_is_asked() -> None:
     tested = submissions(1)
     submit(tested, 2)
