@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import NamedTuple, NewType
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
 NodeId = NewType("NodeId", bytes)
 """A node's random 128-bit boot id: 16 bytes, new at every start, never reused."""
@@ -20,6 +20,12 @@ PartitionId = NewType("PartitionId", int)
 
 Epoch = NewType("Epoch", int)
 """Version of one partition's assignment; grows at every change of owner."""
+
+if TYPE_CHECKING:
+    Payload = bytes | memoryview
+else:
+    Payload = memoryview  # msgspec takes one type only, and decodes this one without a copy.
+"""Bytes that are passed on as they came: made as `bytes`, received as a view on their frame."""
 
 PARTITION_COUNT = 256
 """Fixed slices of the key space: 64 of Redis Cluster's 16,384 slots each."""

@@ -18,7 +18,8 @@ from grid.errors import (
 )
 from grid.executor.messages import Outcome
 from grid.executor.submissions import Finished
-from grid.wire.values import dump, load
+from grid.types import Payload
+from grid.wire.pickling import dump, load
 
 TASK_BYTES_MAX = 64 * 1024 * 1024
 """Size of a pickled call, and of a pickled result: the same as a value's."""
@@ -37,7 +38,7 @@ def dump_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     return dump((function, args, kwargs))
 
 
-def load_call(payload: bytes) -> Call:
+def load_call(payload: Payload) -> Call:
     """Undo `dump_call`."""
     call: Call = load(payload)
     return call
@@ -99,7 +100,7 @@ def unpack(finished: Finished, node_name: str) -> Any:
                 f"the task ran longer than its timeout allows and was ended on {node_name}"
             )
         case Outcome.WORKER_DIED:
-            evidence = payload.decode(errors="replace")
+            evidence = bytes(payload).decode(errors="replace")
             if finished.deaths > 1:
                 raise PoisonTaskError(
                     f"the task was given up after {finished.deaths} deaths under it: {evidence}"

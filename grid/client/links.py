@@ -8,22 +8,26 @@ Threads. The executor's thread waits and receives; any thread may put and flush,
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 
 from grid.client.connections import Connections
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.executor.messages import CancelTask, RunTask, TaskEnded, TaskReply, TaskStarted
-from grid.types import Address, NodeId
-from grid.wire.catalog import decode_client_reply, encode
+from grid.types import Address, NodeId, Payload
+from grid.wire.catalog import decode_client_reply, pieces_of
 from grid.wire.control import NodeView
-from grid.wire.frame import FrameSplitter, frame
+from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 from grid.wire.handshake import Purpose
 
-RECEIVE_BYTES = 256 * 1024
+PIECES_MAX = 64
+"""Gathered into one system call."""
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 """What a selector found."""
@@ -43,9 +47,46 @@ class _Link:
     def __init__(self, node_id: NodeId, sock: socket.socket) -> None:
         self.node_id = node_id
         self.socket = sock
-        self.splitter = FrameSplitter()
-        self.unsent = bytearray()
+        self.reader = FrameReader()
+        self.unsent: deque[Payload] = deque()
         self.events = selectors.EVENT_READ
+
+    def put(self, pieces: tuple[Payload, ...]) -> None:
+        """Queue a frame whose body is these pieces."""
+        length = sum(map(len, pieces))
+        header = length.to_bytes(HEADER_BYTES, "big")
+        if length < JOIN_BYTES_MAX:
+            self.unsent.append(b"".join((header, *pieces)))
+        else:
+            self.unsent += (header, *pieces)
+
+    def flush(self) -> None:
+        """Send what the socket takes now. Raises: OSError when it is full, or broken."""
+        unsent = self.unsent
+        while unsent:
+            sent = self.socket.sendmsg(islice(unsent, PIECES_MAX))
+            while unsent and sent >= len(unsent[0]):
+                sent -= len(unsent.popleft())
+            if sent:
+                unsent[0] = memoryview(unsent[0])[sent:]
+
+    def receive(self) -> Iterator[bytes | memoryview]:
+        """Yield the body of each complete frame that has come.
+
+        Raises: OSError when the connection is over; ProtocolError.
+        """
+        while True:
+            space = self.reader.space()
+            try:
+                count = self.socket.recv_into(space)
+            except BlockingIOError:
+                return
+            if not count:
+                raise ConnectionResetError("the node has closed the connection")
+            self.reader.advance(count)
+            yield from self.reader.bodies()
+            if count < len(space):
+                return
 
 
 class NodeLinks:
@@ -86,7 +127,7 @@ class NodeLinks:
         link = self._links.get(node_id)
         if link is None:
             return False
-        link.unsent += frame(encode(message))
+        link.put(pieces_of(message))
         return True
 
     def flush(self) -> bool:
@@ -97,11 +138,8 @@ class NodeLinks:
         is_all = True
         for link in self._links.values():
             if link.unsent:
-                try:
-                    sent = link.socket.send(link.unsent)
-                except OSError:  # Full, or broken.
-                    sent = 0
-                del link.unsent[:sent]
+                with contextlib.suppress(OSError):  # Full, or broken.
+                    link.flush()
                 is_all = is_all and not link.unsent
                 self._watch(link)
         return is_all
@@ -141,19 +179,13 @@ class NodeLinks:
 
     def _receive(self, link: _Link, found: list[LinkEvent]) -> None:
         try:
-            data = link.socket.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        try:
-            for body in link.splitter.feed(data):
+            for body in link.receive():
+                # A small one is overwritten by what comes next, and payloads are not copied.
+                body = body if len(body) > JOIN_BYTES_MAX else bytes(body)
                 message = decode_client_reply(body)
                 if isinstance(message, TaskEnded | TaskStarted):
                     found.append(LinkEvent(link.node_id, message))
-        except ProtocolError:
-            data = b""
-        if not data:
+        except (OSError, ProtocolError):
             self._drop(link)
             found.append(LinkEvent(link.node_id, None))
 

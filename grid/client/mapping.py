@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from grid.client.calls import run_chunk
 from grid.client.futures import TaskFuture
-from grid.wire.values import dump
+from grid.wire.pickling import dump
 
 T = TypeVar("T")
 

@@ -2,7 +2,8 @@
 
 A submitter talks straight to the node that shall run the task; the node's network process
 queues it and hands it to one of its workers. Payloads are opaque here: only workers and the
-submitting client unpickle them.
+submitting client unpickle them. They stand last, so that large ones are sent without being copied
+into the message (`wire.catalog.pieces_of`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 import msgspec
+
+from grid.types import Payload
 
 
 class Outcome(IntEnum):
@@ -38,10 +41,10 @@ class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
 
     task: int
     attempt: int
-    payload: bytes
     priority: int = 0
     timeout_ms: int = 0
     may_move: bool = True
+    payload: Payload = b""
 
 
 class CancelTask(msgspec.Struct, array_like=True, frozen=True, tag=21):
@@ -64,8 +67,8 @@ class TaskEnded(msgspec.Struct, array_like=True, frozen=True, tag=20):
     task: int
     attempt: int
     outcome: Outcome
-    payload: bytes
     ran_us: int = 0
+    payload: Payload = b""
 
 
 class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=21):
@@ -88,7 +91,7 @@ class WorkerTask(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """Node to worker: run this now."""
 
     number: int
-    payload: bytes
+    payload: Payload = b""
 
 
 class WorkerResult(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -96,7 +99,7 @@ class WorkerResult(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
     number: int
     outcome: Outcome
-    payload: bytes
+    payload: Payload = b""
 
 
 class WorkerWaiting(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -109,3 +112,4 @@ class WorkerWaiting(msgspec.Struct, array_like=True, frozen=True, tag=3):
 FromWorker = WorkerResult | WorkerWaiting
 TaskRequest = RunTask | CancelTask
 TaskReply = TaskEnded | TaskStarted
+PAYLOAD_MESSAGES = (RunTask, TaskEnded, WorkerTask, WorkerResult)

@@ -38,7 +38,7 @@ from grid.executor.messages import (
 )
 from grid.executor.options import ExecutorOptions
 from grid.executor.placement import BACKLOG_S, smoothed
-from grid.types import NodeId
+from grid.types import NodeId, Payload
 
 MOMENT_S = 0.05
 """A task that runs longer than this is told of as started: so its submitter knows what was
@@ -306,6 +306,6 @@ class NodeQueue:
         return effects
 
 
-def _answer(queued: _Queued, outcome: Outcome, payload: bytes = b"", ran_us: int = 0) -> Answer:
+def _answer(queued: _Queued, outcome: Outcome, payload: Payload = b"", ran_us: int = 0) -> Answer:
     task = queued.task
-    return Answer(queued.submitter, TaskEnded(task.task, task.attempt, outcome, payload, ran_us))
+    return Answer(queued.submitter, TaskEnded(task.task, task.attempt, outcome, ran_us, payload))

@@ -26,7 +26,7 @@ from random import Random
 from grid.executor.lanes import Lanes
 from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
 from grid.executor.placement import NodeLoad, Policy, backlog_for, choose, smoothed
-from grid.types import NodeId
+from grid.types import NodeId, Payload
 
 LOCALITY_SEARCH = 64
 """How far into the pending tasks a freed node looks for one whose data it holds."""
@@ -84,7 +84,7 @@ class Finished:
 
     task: int
     outcome: Outcome
-    payload: bytes
+    payload: Payload
     node_id: NodeId | None
     deaths: int = 0
 
@@ -213,7 +213,7 @@ class Submissions:
         effects: list[SubmissionEffect] = []
         match message.outcome:
             case Outcome.WORKER_DIED:
-                how = message.payload.decode(errors="replace")
+                how = bytes(message.payload).decode(errors="replace")
                 effects += self._died(task, f"{how} on {self._names.get(node_id, '?')}")
             case Outcome.REFUSED_QUEUE_FULL | Outcome.GIVEN if task.is_cancelled:
                 effects.append(Finished(task.number, Outcome.CANCELLED, b"", None))
@@ -225,7 +225,7 @@ class Submissions:
                 task.attempt -= 1
                 self._wait(task, at_front=True)
             case Outcome.GIVEN:
-                effects += self._given(task, NodeId(message.payload))
+                effects += self._given(task, NodeId(bytes(message.payload)))
             case _:
                 if message.outcome in (Outcome.RETURNED, Outcome.RAISED):
                     self._task_s = smoothed(self._task_s, message.ran_us / 1e6)
@@ -338,10 +338,10 @@ class Submissions:
             RunTask(
                 task.number,
                 task.attempt,
-                task.payload,
                 terms.priority,
                 terms.timeout_ms,
                 may_move=not terms.is_pinned and task.moves < MOVES_MAX,
+                payload=task.payload,
             ),
         )
 

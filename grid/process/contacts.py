@@ -17,7 +17,7 @@ from grid.errors import AuthenticationError, ProtocolError
 from grid.membership.effects import Exchange, StreamAnswer, StreamPing
 from grid.membership.messages import PushPull
 from grid.transport.stream import FrameStream, attach, dial
-from grid.types import Address, NodeId
+from grid.types import Address, NodeId, Payload
 from grid.wire.catalog import decode_exchange, encode
 from grid.wire.handshake import Hello, Purpose
 from grid.wire.security import ClusterKeys
@@ -124,9 +124,9 @@ class Contacts:
 
 async def _ask(sock: socket.socket, message: PushPull) -> PushPull:
     """Send one frame, read one frame, close."""
-    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
 
-    def on_frame(body: bytes) -> None:
+    def on_frame(body: Payload) -> None:
         if not answer.done():
             answer.set_result(body)
 

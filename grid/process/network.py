@@ -28,6 +28,7 @@ from grid.errors import StartError
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.messages import Holding, HoldingRole
 from grid.partition.table import PartitionTable
+from grid.process.child import keep_freed_memory
 from grid.process.control_plane import ControlPlane
 from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
@@ -40,7 +41,7 @@ from grid.process.status import status_document, view_of
 from grid.process.surroundings import Surroundings
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream, attach
-from grid.types import NODE_ID_BYTES, NodeId, PartitionId, short
+from grid.types import NODE_ID_BYTES, NodeId, PartitionId, Payload, short
 from grid.wire.catalog import decode_supervisor_to_network, encode
 from grid.wire.family import (
     Accounting,
@@ -203,7 +204,7 @@ class NetworkProcess:
     def _tell(self, message: NetworkToSupervisor) -> None:
         self._supervisor.send(encode(message))
 
-    def _on_supervisor(self, body: bytes) -> None:
+    def _on_supervisor(self, body: Payload) -> None:
         match decode_supervisor_to_network(body):
             case LoadSample() as sample:
                 self._plane.load = msgspec.structs.replace(
@@ -352,6 +353,7 @@ def run_network(settings: NodeSettings, pipes: NetworkPipes) -> None:
 
     A failure to start is told to the supervisor in one sentence.
     """
+    keep_freed_memory()
     try:
         sockets = Sockets(settings.bind, settings.port)
     except StartError as error:

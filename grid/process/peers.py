@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from grid.errors import AuthenticationError, ProtocolError
 from grid.membership.messages import MemberRecord
 from grid.transport.stream import FrameStream, attach, dial
-from grid.types import NodeId
+from grid.types import NodeId, Payload
 from grid.wire.handshake import Hello, Purpose
 from grid.wire.security import ClusterKeys
 
@@ -160,5 +160,5 @@ class PeerLinks:
             self._ensure(link, REDIAL_GAP_S)
 
 
-def _unexpected_frame(body: bytes) -> None:
+def _unexpected_frame(body: Payload) -> None:
     raise ProtocolError("peers answer on their own links")

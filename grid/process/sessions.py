@@ -15,7 +15,7 @@ from grid.partition.messages import PartitionMessage
 from grid.process.tasks import NodeTasks
 from grid.replication.messages import ForStorage
 from grid.transport.stream import FrameStream, attach
-from grid.types import NodeId
+from grid.types import NodeId, Payload
 from grid.wire.catalog import decode_client_request, decode_exchange, decode_peer, encode
 from grid.wire.control import (
     Accepted,
@@ -105,13 +105,13 @@ class Sessions:
             logger.warning("a connection is dropped: %s", stream.lost_reason)
         self._tasks.session_lost(number)
 
-    def _handle_exchange(self, number: int, sender: NodeId, body: bytes) -> None:
+    def _handle_exchange(self, number: int, sender: NodeId, body: Payload) -> None:
         """Answer one member list with another; the connection has no other use."""
         stream = self._streams[number]
         stream.send(encode(self._on_exchange(sender, decode_exchange(body))))
         stream.close()
 
-    def _handle_client(self, number: int, body: bytes) -> None:
+    def _handle_client(self, number: int, body: Payload) -> None:
         request = decode_client_request(body)
         stream = self._streams[number]
         reply: ControlReply

@@ -37,7 +37,7 @@ from grid.executor.queue import (
 from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach
 from grid.types import NodeId
-from grid.wire.catalog import decode_from_worker, encode
+from grid.wire.catalog import decode_from_worker, pieces_of
 
 EVIDENCE_WAIT_S = 2.0
 """How long a worker's end may go unexplained by the supervisor, who reaps it."""
@@ -81,7 +81,7 @@ class WorkerLinks:
 
     def send(self, worker: int, task: WorkerTask) -> None:
         """Give a worker its task."""
-        self._workers[worker].stream.send(encode(task))
+        self._workers[worker].stream.send(*pieces_of(task))
 
     def kill(self, worker: int) -> None:
         """End a worker's process; `on_lost` follows."""
@@ -236,7 +236,7 @@ class NodeTasks:
                 case Answer(submitter=submitter, message=message):
                     stream = self._submitters.get(submitter)  # type: ignore[call-overload]
                     if stream is not None:
-                        stream.send(encode(message))
+                        stream.send(*pieces_of(message))
         self._thief.look(self.queue.idle_count, time.monotonic())
         self._set_timer()
 

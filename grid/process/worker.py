@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -22,11 +23,14 @@ from grid.client.calls import load_call, pack_failure, pack_result
 from grid.client.current import set_local_node
 from grid.client.waiting import Waiting
 from grid.executor.messages import FromWorker, Outcome, WorkerResult, WorkerWaiting
+from grid.process.child import keep_freed_memory
 from grid.process.settings import NodeSettings
-from grid.wire.catalog import decode_worker_task, encode
+from grid.transport.blocking import BlockingFrames
+from grid.types import Payload
+from grid.wire.catalog import decode_worker_task, pieces_of
 
 
-def run_task(payload: bytes, node_name: str) -> tuple[Outcome, bytes]:
+def run_task(payload: Payload, node_name: str) -> tuple[Outcome, bytes]:
     """Run one pickled call; return how it ended and the pickled value or exception."""
     try:
         function, args, kwargs = load_call(payload)
@@ -41,16 +45,19 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
     `port` is the own node's, for `grid.current()`.
     """
     own_pid = os.getpid()
+    keep_freed_memory()
     # A process forked by a task must neither answer on this pipe nor keep it open: its end
     # is how the node learns of this worker's death.
-    os.register_at_fork(after_in_child=tasks.close)
+    pipe = BlockingFrames(socket.socket(fileno=os.dup(tasks.fileno())))
+    tasks.close()
+    os.register_at_fork(after_in_child=pipe.close)
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
-    answers = _Answers(tasks)
+    answers = _Answers(pipe)
     set_local_node(port, settings.cluster, settings.name, Waiting(answers.waiting))
     while True:
         try:
-            body = tasks.recv_bytes()
-        except (EOFError, OSError):
+            body = pipe.receive_frame()
+        except OSError:
             return
         task = decode_worker_task(body)
         answers.number = task.number
@@ -66,7 +73,7 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
 class _Answers:
     """The way back to the network process, also for the threads of a task's executors."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: BlockingFrames) -> None:
         self._pipe = pipe
         self._lock = threading.Lock()
         self.number = 0
@@ -75,7 +82,7 @@ class _Answers:
     def send(self, message: FromWorker) -> None:
         """Send one message. Raises: OSError when the network process is gone."""
         with self._lock:
-            self._pipe.send_bytes(encode(message))
+            self._pipe.send_pieces(pieces_of(message))
 
     def waiting(self, is_waiting: bool) -> None:
         """The task has begun to wait for others, or goes on."""

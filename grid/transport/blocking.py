@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.transport.unix import is_trusted, socket_name
-from grid.types import Address, NodeId
+from grid.types import Address, NodeId, Payload
 from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES, JOIN_BYTES_MAX
 from grid.wire.handshake import (
     ANSWER_BYTES,
@@ -39,15 +39,15 @@ class NotSentError(OSError):
     """A frame was not sent whole, so it cannot have been carried out."""
 
 
-class BlockingConnection:
-    """One authenticated connection; not thread-safe."""
+class BlockingFrames:
+    """Frames over a connected socket; sending and receiving may be in two threads.
 
-    def __init__(self, sock: socket.socket, node_id: NodeId) -> None:
-        """Take over a connected socket whose handshake is done."""
+    Without `set_timeout` it waits for as long as the other side is there.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take over a connected socket."""
         self.socket = sock
-        self.node_id = node_id
-        self.used_s = 0.0
-        """A note of its owner's: when it was used last."""
         self._buffer = b""
         self._send_all = sock.sendall
         self._receive_some = sock.recv
@@ -55,31 +55,6 @@ class BlockingConnection:
     def set_timeout(self, timeout_s: float) -> None:
         """Bound each later wait of a send or receive."""
         _set_kernel_timeouts(self.socket, timeout_s)
-
-    def exchange(self, body: bytes, spin_s: float = 0.0) -> bytes | memoryview:
-        """Send one frame and return the next one's body: a request and its reply.
-
-        In one piece for the usual case (small request, reply in one read): after the sleep in
-        between the caches are cold, and every further call costs microseconds. For `spin_s`
-        the reply is looked for without sleeping, which saves the time to be woken.
-
-        Raises: as `send_frame` and `receive_frame`.
-        """
-        if len(body) > JOIN_BYTES_MAX or self._buffer:
-            self.send_frame(body)
-            return self.receive_frame()
-        self._send(len(body).to_bytes(HEADER_BYTES, "big") + body)
-        try:
-            data = self._spin(spin_s) if spin_s else self._receive_some(RECEIVE_BYTES)
-        except BlockingIOError as error:
-            raise NothingYetError("the node does not answer") from error
-        length = len(data) - HEADER_BYTES
-        if length >= 0 and int.from_bytes(data[:HEADER_BYTES], "big") == length:
-            return data[HEADER_BYTES:]
-        if not data:
-            raise ConnectionResetError("the node has closed the connection")
-        self._buffer = data
-        return self.receive_frame()
 
     def send_frame(self, body: bytes) -> None:
         """Send one frame; a large body is not copied just to put its length in front.
@@ -91,16 +66,23 @@ class BlockingConnection:
         else:
             self._send(len(body).to_bytes(HEADER_BYTES, "big") + body)
 
-    def send_pieces(self, pieces: Sequence[bytes]) -> None:
+    def send_pieces(self, pieces: Sequence[Payload]) -> None:
         """Send one frame whose body is these pieces, one after the other.
 
         Raises: as `send_frame`.
         """
         length = sum(map(len, pieces))
-        self._send(length.to_bytes(HEADER_BYTES, "big"), socket.MSG_MORE)
-        for piece in pieces[:-1]:
-            self._send(piece, socket.MSG_MORE)
-        self._send(pieces[-1])
+        buffers = [length.to_bytes(HEADER_BYTES, "big"), *pieces]
+        try:
+            sent = self.socket.sendmsg(buffers)
+        except BlockingIOError as error:
+            raise NotSentError("the node does not take what is sent") from error
+        except OSError as error:
+            raise NotSentError(str(error)) from error
+        for buffer in buffers:  # What is left when a signal or the time-out came in between.
+            if sent < len(buffer):
+                self._send(memoryview(buffer)[sent:])
+            sent = max(0, sent - len(buffer))
 
     def receive_frame(self) -> bytes | memoryview:
         """Return the next frame's body; a large one as a view on a buffer of its own.
@@ -126,18 +108,6 @@ class BlockingConnection:
         self._buffer = data[end:]
         return data[HEADER_BYTES:end]
 
-    def is_quiet(self) -> bool:
-        """Whether the connection is open and nothing has come that nobody waits for."""
-        if self._buffer:
-            return False
-        try:
-            self._receive_some(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
-
     @property
     def is_open(self) -> bool:
         """Whether `close` was not called."""
@@ -147,9 +117,9 @@ class BlockingConnection:
         """Close the socket."""
         self.socket.close()
 
-    def _send(self, data: bytes, flags: int = 0) -> None:
+    def _send(self, data: Payload) -> None:
         try:
-            self._send_all(data, flags)
+            self._send_all(data)
         except BlockingIOError as error:
             raise NotSentError("the node does not take what is sent") from error
         except OSError as error:
@@ -178,6 +148,54 @@ class BlockingConnection:
                 raise ConnectionResetError("the node has closed the connection")
             filled += count
         return whole
+
+
+class BlockingConnection(BlockingFrames):
+    """One authenticated connection; not thread-safe."""
+
+    def __init__(self, sock: socket.socket, node_id: NodeId) -> None:
+        """Take over a connected socket whose handshake is done."""
+        super().__init__(sock)
+        self.node_id = node_id
+        self.used_s = 0.0
+        """A note of its owner's: when it was used last."""
+
+    def exchange(self, body: bytes, spin_s: float = 0.0) -> bytes | memoryview:
+        """Send one frame and return the next one's body: a request and its reply.
+
+        In one piece for the usual case (small request, reply in one read): after the sleep in
+        between the caches are cold, and every further call costs microseconds. For `spin_s`
+        the reply is looked for without sleeping, which saves the time to be woken.
+
+        Raises: as `send_frame` and `receive_frame`.
+        """
+        if len(body) > JOIN_BYTES_MAX or self._buffer:
+            self.send_frame(body)
+            return self.receive_frame()
+        self._send(len(body).to_bytes(HEADER_BYTES, "big") + body)
+        try:
+            data = self._spin(spin_s) if spin_s else self._receive_some(RECEIVE_BYTES)
+        except BlockingIOError as error:
+            raise NothingYetError("the node does not answer") from error
+        length = len(data) - HEADER_BYTES
+        if length >= 0 and int.from_bytes(data[:HEADER_BYTES], "big") == length:
+            return data[HEADER_BYTES:]
+        if not data:
+            raise ConnectionResetError("the node has closed the connection")
+        self._buffer = data
+        return self.receive_frame()
+
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing has come that nobody waits for."""
+        if self._buffer:
+            return False
+        try:
+            self._receive_some(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _spin(self, spin_s: float) -> bytes:
         """Look for data without sleeping for `spin_s`, then sleep."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import cast
 
 from grid.errors import ProtocolError
-from grid.types import Address, NodeId
-from grid.wire.frame import HEADER_BYTES, FrameSplitter
+from grid.types import Address, NodeId, Payload
+from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 from grid.wire.handshake import (
     ANSWER_BYTES,
     DEADLINE_S,
@@ -31,19 +31,25 @@ logger = logging.getLogger("grid.transport")
 WRITE_BUFFER_BYTES_MAX = 256 * 1024 * 1024
 """A reader that lets more than this pile up has its connection cut."""
 
+BUFFER_BYTES = 16 * 1024
+"""To receive into; a larger frame gets a buffer of its own. A node may have thousands of these."""
 
-class FrameStream(asyncio.Protocol):
-    """One connection; calls back with each frame, and once when it is over."""
+
+class FrameStream(asyncio.BufferedProtocol):
+    """One connection; calls back with each frame, and once when it is over.
+
+    The body of a large frame is a view on a buffer of its own: it was never copied.
+    """
 
     def __init__(
         self,
-        on_frame: Callable[[bytes], None],
+        on_frame: Callable[[Payload], None],
         on_lost: Callable[[], None],
     ) -> None:
         """Keep the callbacks. A ProtocolError from `on_frame` ends the connection."""
         self._on_frame = on_frame
         self._on_lost = on_lost
-        self._splitter = FrameSplitter()
+        self._reader = FrameReader(buffer_bytes=BUFFER_BYTES)
         self._transport: asyncio.Transport | None = None
         self.lost_reason: str | None = None
         self.was_reset = False
@@ -53,11 +59,17 @@ class FrameStream(asyncio.Protocol):
         """Called by the loop."""
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the loop."""
+        return self._reader.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by the loop."""
+        self._reader.advance(nbytes)
         try:
-            for body in self._splitter.feed(data):
-                self._on_frame(body)
+            for body in self._reader.bodies():
+                # A small one lies in the reader's own buffer, which is about to be used again.
+                self._on_frame(body if len(body) > BUFFER_BYTES else bytes(body))
         except ProtocolError as error:
             self.lost_reason = str(error)
             self.abort()
@@ -83,20 +95,24 @@ class FrameStream(asyncio.Protocol):
         """Whether frames can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, body: bytes) -> None:
-        """Queue one frame; silently nothing on a closed connection (`on_lost` has said so)."""
+    def send(self, *pieces: Payload) -> None:
+        """Queue one frame, whose body is these pieces one after the other; large ones uncopied.
+
+        Silently nothing on a closed connection (`on_lost` has said so).
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.get_write_buffer_size() + len(body) > WRITE_BUFFER_BYTES_MAX:
+        length = sum(map(len, pieces))
+        if transport.get_write_buffer_size() + length > WRITE_BUFFER_BYTES_MAX:
             self.lost_reason = "it does not read what it is sent"
             self.abort()
             return
-        header = len(body).to_bytes(HEADER_BYTES, "big")
-        if len(body) < 65_536:
-            transport.write(header + body)
+        header = length.to_bytes(HEADER_BYTES, "big")
+        if length < JOIN_BYTES_MAX:
+            transport.write(b"".join((header, *pieces)))
         else:
-            transport.writelines((header, body))
+            transport.writelines((header, *pieces))
 
     def close(self) -> None:
         """Close after what is queued has been sent."""

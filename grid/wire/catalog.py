@@ -23,11 +23,19 @@ from typing import Generic, TypeVar
 import msgspec
 
 from grid.errors import ProtocolError
-from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask, WorkWanted
+from grid.executor.messages import (
+    PAYLOAD_MESSAGES,
+    FromWorker,
+    TaskReply,
+    TaskRequest,
+    WorkerTask,
+    WorkWanted,
+)
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.replication.messages import ForStorage
 from grid.storage.messages import PutIf, StorageReply, StorageRequest, WithBackup
+from grid.types import Payload
 from grid.wire.control import ControlReply, ControlRequest
 from grid.wire.family import (
     NetworkToStorage,
@@ -36,6 +44,7 @@ from grid.wire.family import (
     SupervisorToLauncher,
     SupervisorToNetwork,
 )
+from grid.wire.frame import JOIN_BYTES_MAX
 
 T = TypeVar("T")
 
@@ -54,7 +63,23 @@ def encode_in_pieces(message: object, payload: bytes) -> tuple[bytes, bytes]:
     assert isinstance(write, PutIf), "no other message has a large value"
     start = bytes(write.value)
     head = encode(message)[: -len(start) - 2]  # bin 8: its code and one byte of length.
-    return head + b"\xc6" + (len(start) + len(payload)).to_bytes(4, "big") + start, payload
+    return head + _bin_32(len(start) + len(payload)) + start, payload
+
+
+def pieces_of(message: object) -> tuple[Payload, ...]:
+    """Encode any message of the catalog; a task's large payload, its last field, is not copied.
+
+    Returns: what to send one after the other.
+    """
+    if not isinstance(message, PAYLOAD_MESSAGES) or len(message.payload) < JOIN_BYTES_MAX:
+        return (encode(message),)
+    head = encode(msgspec.structs.replace(message, payload=b""))[:-2]  # Less an empty bin 8.
+    return head + _bin_32(len(message.payload)), message.payload
+
+
+def _bin_32(length: int) -> bytes:
+    """Return what msgpack puts in front of `length` bytes, in its longest form."""
+    return b"\xc6" + length.to_bytes(4, "big")
 
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)

@@ -1,10 +1,8 @@
 """Frames: a 4-byte big-endian length, then that many bytes.
 
 The format is also what ``multiprocessing.Connection.send_bytes`` writes for messages under
-2 GiB, so one splitter reads TCP connections and the pipes between our own processes alike.
-
-`FrameSplitter` takes what was received and copies each body: for control traffic. `FrameReader`
-offers the buffer to receive into, so that a large body is never copied: for data traffic.
+2 GiB, so one reader serves TCP connections and the pipes between our own processes alike. It
+offers the buffer to receive into, so that a large body is never copied.
 
 Not here: what the bytes mean (``catalog.py``), reading and writing them (``transport/``).
 """
@@ -24,49 +22,12 @@ JOIN_BYTES_MAX = 65_536
 """Below it, copying header and body into one buffer is cheaper than gathering two."""
 
 READER_BYTES = 65_536
-"""What a `FrameReader` keeps; below malloc's mmap threshold of 128 KiB."""
+"""What a `FrameReader` keeps by default; below malloc's mmap threshold of 128 KiB."""
 
 
 def frame(body: bytes) -> bytes:
     """Return `body` with its length in front."""
     return len(body).to_bytes(HEADER_BYTES, "big") + body
-
-
-class FrameSplitter:
-    """Cuts a byte stream into frames, keeping at most one unfinished frame."""
-
-    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        """Start with an empty buffer."""
-        self._buffer = bytearray()
-        self._frame_bytes_max = frame_bytes_max
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no part of a frame is kept."""
-        return not self._buffer
-
-    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """Add received bytes and yield each complete frame's body.
-
-        Raises: ProtocolError for a length beyond the bound, before anything of it is kept.
-        """
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        try:
-            while len(buffer) - start >= HEADER_BYTES:
-                end = start + HEADER_BYTES
-                length = int.from_bytes(buffer[start:end], "big")
-                if length > self._frame_bytes_max:
-                    raise ProtocolError(
-                        f"a frame of {length} bytes exceeds the {self._frame_bytes_max} allowed"
-                    )
-                if len(buffer) - end < length:
-                    break
-                start = end + length
-                yield bytes(buffer[end:start])
-        finally:
-            del buffer[:start]
 
 
 class FrameReader:
@@ -75,10 +36,15 @@ class FrameReader:
     In turn: receive into `space()`, tell how much by `advance`, exhaust `bodies()`.
     """
 
-    def __init__(self, received: bytes = b"", frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        """Start with what was `received` already, at most ``READER_BYTES`` of it."""
+    def __init__(
+        self,
+        received: bytes = b"",
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+        buffer_bytes: int = READER_BYTES,
+    ) -> None:
+        """Start with what was `received` already, at most `buffer_bytes` of it."""
         self._frame_bytes_max = frame_bytes_max
-        self._view = memoryview(bytearray(READER_BYTES))
+        self._view = memoryview(bytearray(buffer_bytes))
         self._start = 0
         self._end = len(received)
         self._view[: self._end] = received
@@ -110,8 +76,8 @@ class FrameReader:
     def bodies(self) -> Iterator[memoryview]:
         """Yield the body of each complete frame.
 
-        A body of up to ``READER_BYTES`` is valid until the next `space()`, a larger one as
-        long as somebody keeps it.
+        A body that fits into the reader's buffer is valid until the next `space()`, a larger one
+        as long as somebody keeps it.
 
         Raises: ProtocolError for a length beyond the bound.
         """
@@ -132,7 +98,7 @@ class FrameReader:
             if body_start + length <= self._end:
                 self._start = body_start + length
                 yield self._view[body_start : body_start + length]
-            elif HEADER_BYTES + length > READER_BYTES:
+            elif HEADER_BYTES + length > len(self._view):
                 self._large = memoryview(bytearray(length))
                 self._filled = self._end - body_start
                 self._large[: self._filled] = self._view[body_start : self._end]

@@ -1,29 +1,28 @@
 """Values to bytes and back. Servers never look inside.
 
 A value is a tag (`grid.storage.record.ValueTag`) and a payload: bytes as they are; None, bool,
-int, float, str and lists and dicts of them as msgpack; everything else with pickle 5 through
-cloudpickle, which also takes lambdas and classes of ``__main__``. What goes by msgpack is chosen
-so that it comes back equal *with its type*: a tuple, a subclass, an int beyond 64 bits travels by
-pickle. What comes back from storage is a record: a version, then the value.
+int, float, str and lists and dicts of them as msgpack; everything else as a pickle. What goes by
+msgpack is chosen so that it comes back equal *with its type*: a tuple, a subclass, an int beyond
+64 bits travels by pickle. What comes back from storage is a record: a version, then the value.
 
-Not here: keys (``keys.py``), the record's version (``storage/record.py``).
+Not here: keys (``keys.py``), pickles (``pickling.py``), the record's version
+(``storage/record.py``).
 
 Decoding unpickles: only bytes from an authenticated connection may come here.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, cast
 
-import cloudpickle
 import msgspec
 
 from grid.errors import SerializationError, ValueTooLargeError
 from grid.storage.record import VERSION_BYTES, ValueTag
 from grid.wire.keys import quoted
+from grid.wire.pickling import dump, load
 
 # Plain numbers and bytes: a look into the enum takes as long as a lookup in a dict.
 _RAW_TAG, _MSGPACK_TAG, _PICKLE_TAG = (
@@ -143,24 +142,6 @@ def entries_into(
     for key, record in zip(keys, records, strict=True):
         if record is not None:
             result[key] = decode_record(record)
-
-
-def dump(value: object) -> bytes:
-    """Pickle any Python object, functions and classes of ``__main__`` by value.
-
-    Plain pickle is not tried first: it would store a class of ``__main__`` as a name that no
-    other process has, and succeed.
-    """
-    try:
-        data: bytes = cloudpickle.dumps(value, protocol=5)
-    except Exception as error:  # Whatever an object's own __reduce__ raises.
-        raise SerializationError(f"a {type(value).__name__} cannot be sent: {error}") from error
-    return data
-
-
-def load(data: bytes | memoryview) -> Any:
-    """Undo `dump`. Raises: whatever the classes in it raise."""
-    return pickle.loads(data)
 
 
 def _dump_value(value: object, key: object) -> bytes:

@@ -29,7 +29,8 @@ from grid.storage.messages import (
 )
 from grid.types import Address, NodeId
 from grid.wire.catalog import decode_storage_request, encode
-from grid.wire.frame import FrameSplitter, frame
+from grid.wire.frame import frame
+from tests.wire.framing import Frames
 
 TARGET = Target((NodeId(b"1" * 16), 0), "n1", Address("127.0.0.1", 1))
 
@@ -55,7 +56,7 @@ class Transport:
 
     def frames(self) -> list[Any]:
         """Return the messages that were written, one for each frame."""
-        bodies = list(FrameSplitter().feed(b"".join(self.writes)))
+        bodies = list(Frames().feed(b"".join(self.writes)))
         assert len(bodies) == len(self.writes), "one frame is one write"
         return [decode_storage_request.raw(body) for body in bodies]
 

@@ -25,7 +25,7 @@ from grid.errors import (
 )
 from grid.executor.messages import Outcome
 from grid.executor.submissions import Finished
-from grid.wire.values import dump
+from grid.wire.pickling import dump
 
 TRACE = "Traceback (most recent call last):\n  ...\nValueError: no such book\n"
 

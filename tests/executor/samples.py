@@ -76,6 +76,4 @@ def end(
     attempt: int = 1,
     outcome: Outcome = Outcome.RETURNED,
 ) -> list[SubmissionEffect]:
-    return tested.ended(
-        node(number), TaskEnded(task, attempt, outcome, b"result", ran_us=1_000_000)
-    )
+    return tested.ended(node(number), TaskEnded(task, attempt, outcome, 1_000_000, b"result"))

@@ -55,13 +55,13 @@ def test_task_that_is_cancelled_while_it_is_asked_back_is_cancelled() -> None:
 
 def test_nothing_is_asked_back_from_a_node_with_little_to_do() -> None:
     tested = crowded()
-    tested.ended(node(1), TaskEnded(1, 1, Outcome.RETURNED, b"", ran_us=100))
+    tested.ended(node(1), TaskEnded(1, 1, Outcome.RETURNED, 100, b""))
     assert look(tested, 1, 2) == []
 
 
 def give(tested: Submissions, task: int, attempt: int = 1, thief: int = 2) -> list[object]:
     """Let node 1 give a task back because another one is idle."""
-    ended = TaskEnded(task, attempt, Outcome.GIVEN, node(thief))
+    ended = TaskEnded(task, attempt, Outcome.GIVEN, payload=node(thief))
     return [*tested.ended(node(1), ended)]
 
 
@@ -89,7 +89,7 @@ def test_task_that_was_given_away_often_stays_where_it_is() -> None:
     moves = []
     for _ in range(MOVES_MAX):
         away = node(2) if home == node(1) else node(1)
-        ended = TaskEnded(1, 1, Outcome.GIVEN, away)
+        ended = TaskEnded(1, 1, Outcome.GIVEN, payload=away)
         (effect,) = tested.ended(home, ended)
         assert isinstance(effect, SendToNode)
         assert isinstance(effect.message, RunTask)

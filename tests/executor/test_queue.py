@@ -53,7 +53,7 @@ def queue_with(*workers: int, length_max: int = 10) -> NodeQueue:
 
 
 def run(queue: NodeQueue, task: int, submitter: str = "s", attempt: int = 1) -> list[QueueEffect]:
-    return queue.submit(submitter, RunTask(task, attempt, b"%d" % task))
+    return queue.submit(submitter, RunTask(task, attempt, payload=b"%d" % task))
 
 
 def answers(effects: list[QueueEffect]) -> list[tuple[object, int, Outcome]]:
@@ -78,7 +78,7 @@ def test_tasks_wait_in_order_and_one_at_a_time() -> None:
     assert (queue.queued_count, queue.running_count) == (2, 1)
     effects = queue.worker_result(7, WorkerResult(1, Outcome.RAISED, b"error"))
     assert effects == [
-        Answer("s", TaskEnded(1, 1, Outcome.RAISED, b"error")),
+        Answer("s", TaskEnded(1, 1, Outcome.RAISED, payload=b"error")),
         StartOnWorker(7, WorkerTask(2, b"2")),
     ]
     assert queue.done_count == 1
@@ -107,14 +107,14 @@ def test_queue_without_workers_takes_tasks_up_to_its_bound() -> None:
 def test_queue_is_bounded_by_bytes_as_well_but_a_single_task_always_fits() -> None:
     queue = NodeQueue(ExecutorOptions(queue_bytes_max=2**20), Clock(), 1)
     for task, size in enumerate([2**20 + 1, 1, 2**20, 2**20 - 5]):
-        effects = queue.submit("s", RunTask(task, 1, bytes(size)))
+        effects = queue.submit("s", RunTask(task, 1, payload=bytes(size)))
         assert bool(answers(effects)) == (task in (1, 2, 3))
     queue.cancel("s", 0)
     for task, size in enumerate([2**20 - 5, 5, 1], start=10):
-        effects = queue.submit("s", RunTask(task, 1, bytes(size)))
+        effects = queue.submit("s", RunTask(task, 1, payload=bytes(size)))
         assert bool(answers(effects)) == (task == 12)
     queue.worker_ready(7)
-    assert queue.submit("s", RunTask(13, 1, bytes(2**19))) == []
+    assert queue.submit("s", RunTask(13, 1, payload=bytes(2**19))) == []
 
 
 def test_queued_task_is_cancelled_and_a_running_one_is_not() -> None:
@@ -246,7 +246,7 @@ def test_task_is_told_of_as_started_after_a_moment_and_once() -> None:
 
 def test_task_that_runs_for_too_long_ends_with_its_worker() -> None:
     queue, clock = clocked()
-    queue.submit("s", RunTask(1, 1, b"", timeout_ms=10))
+    queue.submit("s", RunTask(1, 1, payload=b"", timeout_ms=10))
     assert queue.due_s() == 0.01
     clock.now_s = 0.01
     assert queue.tick() == [EndWorker(7)]
@@ -257,7 +257,7 @@ def test_task_that_runs_for_too_long_ends_with_its_worker() -> None:
 def test_time_in_the_queue_does_not_count() -> None:
     queue, clock = clocked()
     run(queue, 1)
-    queue.submit("s", RunTask(2, 1, b"", timeout_ms=10))
+    queue.submit("s", RunTask(2, 1, payload=b"", timeout_ms=10))
     clock.now_s = 5.0
     queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
     assert EndWorker(7) not in queue.tick()
@@ -269,7 +269,7 @@ def test_answer_says_how_long_the_task_ran() -> None:
     run(queue, 1)
     clock.now_s = 0.25
     (answer,) = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
-    assert answer == Answer("s", TaskEnded(1, 1, Outcome.RETURNED, b"", 250_000))
+    assert answer == Answer("s", TaskEnded(1, 1, Outcome.RETURNED, 250_000, b""))
 
 
 def test_death_of_a_worker_is_answered_with_the_evidence() -> None:
@@ -285,7 +285,7 @@ def test_highest_priority_starts_first() -> None:
     queue = queue_with(7)
     run(queue, 1)
     for task, priority in ((2, 0), (3, 5), (4, 5), (5, -1)):
-        queue.submit("s", RunTask(task, 1, b"%d" % task, priority))
+        queue.submit("s", RunTask(task, 1, priority, payload=b"%d" % task))
     started = []
     for number in range(1, 5):
         effects = queue.worker_result(7, WorkerResult(number, Outcome.RETURNED, b""))
@@ -355,13 +355,13 @@ def test_tasks_that_wait_for_long_are_given_back_from_the_end() -> None:
     queue = long_queue(2, 3, 4)
     effects = queue.give(THIEF, 2)
     assert answers(effects) == [("s", 3, Outcome.GIVEN), ("s", 4, Outcome.GIVEN)]
-    assert effects[0] == Answer("s", TaskEnded(3, 1, Outcome.GIVEN, THIEF))
+    assert effects[0] == Answer("s", TaskEnded(3, 1, Outcome.GIVEN, payload=THIEF))
     assert queue.queued_count == 1
 
 
 def test_task_that_is_tied_to_the_node_is_not_given_away() -> None:
     queue = long_queue(2)
-    queue.submit("s", RunTask(3, 1, b"here only", may_move=False))
+    queue.submit("s", RunTask(3, 1, payload=b"here only", may_move=False))
     assert answers(queue.give(THIEF, 2)) == [("s", 2, Outcome.GIVEN)]
     assert queue.give(THIEF, 2) == []
 

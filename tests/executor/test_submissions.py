@@ -76,7 +76,7 @@ def test_task_under_which_workers_die_is_given_up_at_the_limit_with_the_evidence
     submit(tested)
     for attempt in (1, 2):
         effects = tested.ended(
-            node(1), TaskEnded(1, attempt, Outcome.WORKER_DIED, b"death %d" % attempt)
+            node(1), TaskEnded(1, attempt, Outcome.WORKER_DIED, payload=b"death %d" % attempt)
         )
         assert sent(effects) == [(node(1), 1, attempt + 1)]
     (finished,) = of_kind(Finished, end(tested, 1, 1, 3, Outcome.WORKER_DIED))
@@ -137,7 +137,7 @@ def test_refusal_of_a_full_queue_is_no_attempt() -> None:
     tested = submissions(1, 2)
     ((first, _, _),) = sent(submit(tested, attempts_max=1))
     other = ({node(1), node(2)} - {first}).pop()
-    refused = TaskEnded(1, 1, Outcome.REFUSED_QUEUE_FULL, b"")
+    refused = TaskEnded(1, 1, Outcome.REFUSED_QUEUE_FULL, payload=b"")
     assert sent(tested.ended(first, refused)) == [(other, 1, 1)]
     assert tested.retried_count == 0
 
@@ -145,7 +145,7 @@ def test_refusal_of_a_full_queue_is_no_attempt() -> None:
 def test_full_node_gets_nothing_until_it_reports_or_ends_a_task() -> None:
     tested = submissions(1, workers=2)
     submit(tested, 2)
-    refused = TaskEnded(2, 1, Outcome.REFUSED_QUEUE_FULL, b"")
+    refused = TaskEnded(2, 1, Outcome.REFUSED_QUEUE_FULL, payload=b"")
     assert tested.ended(node(1), refused) == []
     assert sent(end(tested, 1, 1)) == [(node(1), 2, 1)]
     assert tested.ended(node(1), refused) == []
@@ -211,11 +211,11 @@ def test_many_short_tasks_wait_behind_a_worker_and_few_long_ones() -> None:
     submit(tested, 400)
     in_flight = 1
     for task in range(1, 60):
-        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, b"", ran_us=100))
+        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, 100, b""))
         in_flight += len(sent(news)) - 1
     assert in_flight > 30
     for task in range(60, 200):
-        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, b"", ran_us=500_000))
+        news = tested.ended(node(1), TaskEnded(task, 1, Outcome.RETURNED, 500_000, b""))
         in_flight += len(sent(news)) - 1
     assert in_flight <= 2
 
@@ -296,10 +296,14 @@ def test_every_task_is_answered_exactly_once_whatever_dies(seed: int) -> None:
                 target, task, attempt = ended
                 if random.random() < 0.3:
                     note(tested.started(target, TaskStarted(task, attempt)))
-                note(tested.ended(target, TaskEnded(task, attempt, random.choice(outcomes), b"")))
+                note(
+                    tested.ended(
+                        target, TaskEnded(task, attempt, random.choice(outcomes), payload=b"")
+                    )
+                )
     while on_the_way:
         target, task, attempt = on_the_way.pop()
-        note(tested.ended(target, TaskEnded(task, attempt, Outcome.RETURNED, b"")))
+        note(tested.ended(target, TaskEnded(task, attempt, Outcome.RETURNED, payload=b"")))
     last, _ = tested.submit(b"", Terms())
     assert sorted(finished) == list(range(1, last))
     assert tested.unfinished_count == 1

@@ -11,7 +11,7 @@ from grid.process.storage_link import PIECES_MAX, ClientLink, HeldAnswer
 from grid.storage.messages import Done
 from grid.storage.partition import Partition
 from grid.storage.replies import Held
-from grid.wire.frame import FrameSplitter
+from tests.wire.framing import Frames
 
 CLIENT = b"client-of-16-byt"
 
@@ -24,14 +24,14 @@ class Ends:
         ours.setblocking(False)
         self.client.setblocking(False)
         self.link = ClientLink(ours, CLIENT)
-        self._splitter = FrameSplitter()
+        self._frames = Frames()
 
     def received(self) -> list[bytes]:
         """Return the bodies that have arrived."""
         bodies: list[bytes] = []
         while True:
             try:
-                bodies += self._splitter.feed(self.client.recv(1 << 20))
+                bodies += self._frames.feed(self.client.recv(1 << 20))
             except BlockingIOError:
                 return bodies
 

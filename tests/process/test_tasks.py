@@ -25,7 +25,7 @@ from grid.executor.messages import (
 from grid.executor.options import ExecutorOptions
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream
-from grid.types import NodeId
+from grid.types import NodeId, Payload
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.frame import frame
 
@@ -42,8 +42,8 @@ class Submitter(FrameStream):
         self.ended: asyncio.Queue[TaskEnded] = asyncio.Queue()
         self.started: asyncio.Queue[TaskStarted] = asyncio.Queue()
 
-    def send(self, body: bytes) -> None:
-        message = decode_client_reply(body)
+    def send(self, *pieces: Payload) -> None:
+        message = decode_client_reply(b"".join(pieces))
         if isinstance(message, TaskEnded):
             self.ended.put_nowait(message)
         elif isinstance(message, TaskStarted):
@@ -110,7 +110,7 @@ def test_worker_gets_a_task_and_its_result_goes_to_the_submitter(
 ) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
             node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b"result"))))
             ended = await node.answer()
@@ -124,7 +124,7 @@ def test_task_of_a_worker_that_died_is_answered_with_the_word_of_the_supervisor(
 ) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
             node.tasks.workers.ended(process.pid, "worker was killed by SIGSEGV")
             node.pipe.close()
@@ -142,7 +142,7 @@ def test_process_whose_pipe_has_ended_is_killed_and_its_task_answered_all_the_sa
 
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
             node.pipe.close()
             ended = await node.answer()
@@ -159,7 +159,7 @@ def test_task_that_is_out_of_time_or_cancelled_by_force_costs_its_worker(
 ) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call", timeout_ms=0 if is_forced else 1))
+            node.ask(RunTask(5, 1, payload=b"call", timeout_ms=0 if is_forced else 1))
             await node.started()
             if is_forced:
                 node.ask(CancelTask(5, is_forced=True))
@@ -175,9 +175,9 @@ def test_task_that_is_out_of_time_or_cancelled_by_force_costs_its_worker(
 def test_what_a_lost_session_has_queued_is_dropped(process: subprocess.Popen[bytes]) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
-            node.ask(RunTask(6, 1, b"call"))
+            node.ask(RunTask(6, 1, payload=b"call"))
             assert node.tasks.queue.queued_count == 1
             node.tasks.session_lost(1)
             assert node.tasks.queue.queued_count == 0
@@ -188,7 +188,7 @@ def test_what_a_lost_session_has_queued_is_dropped(process: subprocess.Popen[byt
 def test_another_worker_is_wanted_while_one_waits(process: subprocess.Popen[bytes]) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
             node.pipe.send(frame(encode(WorkerWaiting(1, is_waiting=True))))
             node.pipe.send(frame(encode(WorkerWaiting(1, is_waiting=False))))
@@ -202,7 +202,7 @@ def test_another_worker_is_wanted_while_one_waits(process: subprocess.Popen[byte
 def test_worker_too_many_ends(process: subprocess.Popen[bytes]) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"call"))
+            node.ask(RunTask(5, 1, payload=b"call"))
             await node.started()
             node.tasks.queue.worker_ready(99)  # Another has taken its place.
             node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b""))))
@@ -227,8 +227,8 @@ def test_task_that_waits_behind_a_long_one_goes_back_for_a_node_that_asks(
 ) -> None:
     async def main() -> None:
         async with node_of(process) as node:
-            node.ask(RunTask(5, 1, b"long"))
-            node.ask(RunTask(6, 1, b"waits"))
+            node.ask(RunTask(5, 1, payload=b"long"))
+            node.ask(RunTask(6, 1, payload=b"waits"))
             await within_patience(node.submitter.started.get())
             node.tasks.work_wanted(OTHER, WorkWanted(1))
             ended = await node.answer()

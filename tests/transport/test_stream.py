@@ -14,9 +14,10 @@ import uvloop
 
 from grid.errors import AuthenticationError, ProtocolError
 from grid.transport.stream import FrameStream, attach, dial, receive_exactly
-from grid.types import Address, NodeId
-from grid.wire.frame import FRAME_BYTES_MAX, FrameSplitter, frame
+from grid.types import Address, NodeId, Payload
+from grid.wire.frame import FRAME_BYTES_MAX, frame
 from grid.wire.handshake import PROOF_BYTES, Answer, Hello, Purpose, Verdict
+from tests.wire.framing import Frames
 
 from .servers import (
     KEYS,
@@ -50,9 +51,9 @@ class Received:
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.stream = FrameStream(self.on_frame, lambda: self.queue.put_nowait(None))
 
-    def on_frame(self, body: bytes) -> None:
+    def on_frame(self, body: Payload) -> None:
         """Keep a frame; "bad" is one that the receiver cannot understand."""
-        self.queue.put_nowait(body)
+        self.queue.put_nowait(bytes(body))
         if body == b"bad":
             raise ProtocolError("not a test message")
 
@@ -78,10 +79,10 @@ async def send_raw(sock: socket.socket, data: bytes) -> None:
 
 
 async def receive_frames(sock: socket.socket, count: int) -> list[bytes]:
-    splitter = FrameSplitter()
+    received = Frames()
     frames: list[bytes] = []
     while len(frames) < count:
-        frames += splitter.feed(await asyncio.get_running_loop().sock_recv(sock, 65_536))
+        frames += received.feed(await asyncio.get_running_loop().sock_recv(sock, 65_536))
     return frames
 
 

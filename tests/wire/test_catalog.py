@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from grid.errors import ProtocolError
 from grid.executor import messages as executor_messages
-from grid.executor.messages import FromWorker, TaskReply, TaskRequest, WorkerTask, WorkWanted
+from grid.executor.messages import (
+    FromWorker,
+    Outcome,
+    RunTask,
+    TaskEnded,
+    TaskReply,
+    TaskRequest,
+    WorkerResult,
+    WorkerTask,
+    WorkWanted,
+)
 from grid.membership import messages as membership_messages
 from grid.membership.dissemination import Dissemination
 from grid.membership.messages import Beacon, MembershipMessage, Ping, PingReq, PushPull
@@ -24,7 +34,13 @@ from grid.storage import messages as storage_messages
 from grid.storage.messages import StorageReply, StorageRequest
 from grid.types import NodeId
 from grid.wire import control, family
-from grid.wire.catalog import decode_peer, decode_storage_request, encode, encode_in_pieces
+from grid.wire.catalog import (
+    decode_peer,
+    decode_storage_request,
+    encode,
+    encode_in_pieces,
+    pieces_of,
+)
 from grid.wire.datagram import DATAGRAM_BYTES_MAX, DatagramSealer
 from grid.wire.report import encode_report
 from grid.wire.security import derive_keys
@@ -210,6 +226,28 @@ def test_message_in_pieces_is_the_message_and_its_payload_is_not_copied(
     assert decode_storage_request(head + rest) == whole
     if len(start) + size > 65_535:  # Below, msgpack says the length in fewer bytes.
         assert head + rest == encode(whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 1_000_000])
+@pytest.mark.parametrize(
+    "message",
+    [
+        RunTask(1, 2, 3, 4, may_move=False),
+        TaskEnded(1, 2, Outcome.RETURNED, 5),
+        WorkerTask(1),
+        WorkerResult(1, Outcome.RAISED),
+    ],
+)
+def test_tasks_payload_is_not_copied_into_the_message(message: Any, size: int) -> None:
+    payload = random.Random(size).randbytes(size)
+    whole = msgspec.structs.replace(message, payload=payload)
+    pieces = pieces_of(whole)
+    assert b"".join(pieces) == encode(whole)
+    assert (pieces[-1] is payload) == (size > 65_536)
+    received = bytearray(b"".join(pieces))
+    decoded = msgspec.msgpack.decode(received, type=type(message))
+    assert decoded == whole
+    assert decoded.payload.obj is received
 
 
 def test_large_values_are_views_on_what_was_received() -> None:

@@ -20,11 +20,9 @@ from grid.errors import SerializationError, ValueTooLargeError
 from grid.storage.record import added, pack_version
 from grid.wire.values import (
     decode_record,
-    dump,
     encode_value,
     encode_values,
     entries_into,
-    load,
     split_value,
 )
 
@@ -306,10 +304,6 @@ def test_a_value_whose_module_is_missing_here_says_so_and_keeps_the_cause():
 def test_whatever_a_class_raises_while_loading_is_said_as_the_cause():
     with pytest.raises(SerializationError, match="KeyError: 'not here'"):
         round_trip(Explodes())
-
-
-def test_dump_and_load_undo_each_other():
-    assert load(memoryview(dump((len, (1,), {})))) == (len, (1,), {})
 
 
 SCALARS = st.one_of(
