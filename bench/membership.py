@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import Row, publish
+from grid.hosts import netns
+from grid.hosts.network import lan
+from grid.hosts.node_process import NodeProcess
 from grid.simulation.scenarios import join_at_once, split_and_heal
 from grid.simulation.trial import Outcome, Plan, Trial
-from tests.hosts import netns
-from tests.hosts.hosts import lan
 from tests.processes.nodes import Node, node, write_config
 
 POLL_S = 0.005
@@ -173,7 +174,7 @@ def wait_for(question: Callable[[], bool], poll_s: float = POLL_S) -> None:
         time.sleep(poll_s)
 
 
-def has_joined(watching: Node, count: int) -> bool:
+def has_joined(watching: NodeProcess, count: int) -> bool:
     """Whether a node has printed that `count` others joined."""
     return watching.so_far().count(" joined") >= count
 

@@ -36,6 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"local", "api"}),  # what a program imports; see API below
     frozenset({"joblib", "testing"}),  # the same for users of joblib and pytest, which they import
     frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
+    frozenset({"hosts"}),  # machines in miniature; start real nodes and ask them
     frozenset({"arguments"}),  # what a command's arguments may be
     frozenset({"bench_command", "chaos_command", "sim_command"}),
     frozenset({"cli", "__main__"}),

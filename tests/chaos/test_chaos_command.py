@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from grid.cli import main
+from grid.hosts.node_process import DEADLINE_S
 from tests.chaos.test_report import ASKED_FOR
-from tests.processes.nodes import DEADLINE_S
 
 SMALL = ("--nodes", "3", "--ballast", "500", "--rate", "1500", "--seed", "4")
 

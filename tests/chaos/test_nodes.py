@@ -14,7 +14,8 @@ import pytest
 from grid.chaos.nodes import LocalNodes
 from grid.config import Config
 from grid.errors import GridError
-from tests.processes.nodes import DEADLINE_S, ask_until
+from grid.hosts.node_process import DEADLINE_S
+from tests.processes.nodes import ask_until
 
 SMALL = dataclasses.replace(Config(), node=dataclasses.replace(Config().node, storage_processes=1))
 

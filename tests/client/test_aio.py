@@ -20,8 +20,8 @@ from grid.client.aio import AsyncShell
 from grid.client.async_link import AsyncLink
 from grid.client.async_map import AsyncMap
 from grid.client.options import ClientOptions
+from grid.hosts.node_process import DEADLINE_S
 from grid.storage.messages import Request
-from tests.processes.nodes import DEADLINE_S
 
 from .stopping import family_of, stopped
 

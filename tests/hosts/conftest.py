@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hosts import cgroup, netns
+from grid.hosts import cgroup, netns
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from tests.hosts.host import Host
-from tests.hosts.hosts import wait_until
+from grid.hosts.host import Host
+from grid.hosts.network import wait_until
 
 PORT = 9000
 GROUP = "239.255.77.9"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.hosts.cgroup import Hierarchy, find_hierarchy
+from grid.hosts.cgroup import Hierarchy, find_hierarchy
 
 
 def test_version_1_is_found_by_its_controller():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.hosts.host import Host
-from tests.hosts.hosts import Network, lan, wait_until
+from grid.hosts.host import Host
+from grid.hosts.network import Network, lan, wait_until
 
 pytestmark = pytest.mark.usefixtures("hosts_are_possible")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.host import Host
-from tests.hosts.hosts import Network, lan, wait_until
-from tests.processes.nodes import DEADLINE_S
+from grid.hosts.host import Host
+from grid.hosts.network import Network, lan, wait_until
+from grid.hosts.node_process import DEADLINE_S
 
 pytestmark = pytest.mark.usefixtures("hosts_are_possible")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.hosts.host import Host
-from tests.hosts.hosts import lan, wait_until
+from grid.hosts.host import Host
+from grid.hosts.network import lan, wait_until
 
 pytestmark = pytest.mark.usefixtures("hosts_are_possible")
 

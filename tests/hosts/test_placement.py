@@ -12,7 +12,7 @@ import pytest
 import grid
 from grid.client.current import current_node
 from grid.client.session import Grid
-from tests.hosts.hosts import lan, wait_until
+from grid.hosts.network import lan, wait_until
 from tests.hosts.test_formation import form, told_by
 
 pytestmark = pytest.mark.usefixtures("quotas_are_possible")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
-import re
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +17,9 @@ import psutil
 
 from grid.api import fetch_status
 from grid.config import load
+from grid.hosts.node_process import DEADLINE_S, NodeProcess
 from grid.transport.multicast import MulticastSockets
 from grid.transport.unix import local_node_ports
-
-DEADLINE_S = 60.0
-"""Generous: the machine may be busy with other tests. Nothing normal takes a tenth of it."""
 
 
 def free_port() -> int:
@@ -55,105 +49,22 @@ def ask_until(question: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline_s, "the cluster did not get there"
 
 
-class Node:
+class Node(NodeProcess):
     """A ``grid up`` under test."""
-
-    def __init__(
-        self,
-        *arguments: str,
-        prefix: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        """Start it, by `prefix` if given; its output is read all the time."""
-        self.arguments = arguments
-        self.port = 0
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "grid", "up", *arguments],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._new_lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._seen: dict[int, psutil.Process] = {}
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._new_lines.put(line.rstrip())
-        self._new_lines.put(None)
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Return the first match of `pattern` in a line not looked at yet."""
-        deadline_s = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                line = self._new_lines.get(timeout=max(0.0, deadline_s - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"no {pattern!r} yet in:\n" + "\n".join(self.lines)) from None
-            assert line is not None, f"ended without {pattern!r}:\n" + "\n".join(self.lines)
-            self.lines.append(line)
-            found = re.search(pattern, line)
-            if found:
-                return found
-
-    def so_far(self) -> str:
-        """Return what it has printed by now, to explain a failure; `wait_for` sees none of it."""
-        with contextlib.suppress(queue.Empty):
-            while (line := self._new_lines.get_nowait()) is not None:
-                self.lines.append(line)
-        return "\n".join(self.lines)
-
-    def wait_until_ready(self) -> int:
-        """Wait until the node serves its partitions; return its port."""
-        self.port = int(self.wait_for(r"listening on [\d.]+:(\d+)")[1])
-        self.wait_for("ready")
-        self.family()
-        return self.port
 
     def status(self) -> dict[str, Any]:
         """Ask the node itself for the document of ``grid status --json``."""
         config = self.arguments[self.arguments.index("--config") + 1]
         return fetch_status(load(Path(config)), f"127.0.0.1:{self.port}")
 
-    def family(self) -> list[psutil.Process]:
-        """Return all processes of the node now, and remember them for `assert_gone`."""
-        parent = psutil.Process(self.process.pid)
-        now = [parent, *parent.children(recursive=True)]
-        self._seen.update({process.pid: process for process in now})
-        return now
-
     def member_named(self, comm: str) -> psutil.Process:
         """Return the process of the family with this name in process listings."""
         return next(p for p in self.family() if p.name().startswith(comm))
-
-    def end(self) -> int:
-        """Wait for the exit code."""
-        return self.process.wait(timeout=DEADLINE_S)
 
     def assert_gone(self) -> None:
         """Every process ever seen of this node has ended."""
         _, alive = psutil.wait_procs(list(self._seen.values()), timeout=DEADLINE_S)
         assert alive == []
-
-    def output(self) -> str:
-        """Return everything printed, once the node has ended."""
-        while (line := self._new_lines.get(timeout=DEADLINE_S)) is not None:
-            self.lines.append(line)
-        return "\n".join(self.lines)
-
-    def close(self) -> None:
-        """Leave nothing behind, whatever the test did."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self.family()
-        for process in self._seen.values():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        self.process.kill()
-        self.process.wait()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import sys
 import psutil
 import pytest
 
-from tests.hosts.hosts import Network, lan, left_behind, wait_until
+from grid.errors import GridError
+from grid.hosts.network import Network, lan, left_behind, wait_until
 from tests.hosts.sockets import GROUP, Mailbox, conversation, dial, mailboxes, talks
 
 pytestmark = pytest.mark.usefixtures("hosts_are_possible")
@@ -231,7 +232,7 @@ def test_nothing_is_left_behind_of_a_host_that_could_not_be_built():
             tokens.append(net.token)
             net.add_host(net.lan, net.lan)
 
-    with pytest.raises(RuntimeError, match="File exists"):
+    with pytest.raises(GridError, match="File exists"):
         build_and_fail()
     assert left_behind(tokens[0]) == []
 

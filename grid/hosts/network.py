@@ -1,4 +1,4 @@
-"""Hosts in miniature, several of them on one machine: built for a test, gone after it.
+"""Hosts in miniature, several of them on one machine: built for a while, gone after it.
 
 ``with lan(hosts=4) as net:`` makes four hosts on one LAN. Each is a network namespace with an
 Ethernet interface, a state folder and, if wanted, a CPU quota; the LAN is a bridge in one more
@@ -18,17 +18,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.hosts import cgroup
-from tests.hosts.cgroup import CpuGroup
-from tests.hosts.host import Host
-from tests.hosts.netns import DEADLINE_S, FOLDER, Namespace
-from tests.hosts.switch import Faults, Lan, Protocol, Switch
+from grid.errors import GridError
+from grid.hosts import cgroup
+from grid.hosts.cgroup import CpuGroup
+from grid.hosts.host import Host
+from grid.hosts.netns import DEADLINE_S, FOLDER, Namespace
+from grid.hosts.switch import Faults, Lan, Protocol, Switch
 
 POLL_S = 0.05
 
 
 class Network:
-    """The hosts of one test and the wires between them; `lan` makes it."""
+    """The hosts of one LAN and the wires between them; `lan` makes it."""
 
     def __init__(
         self, token: str, folder: Path, stack: contextlib.ExitStack, cpu_quota: float | None
@@ -162,8 +163,12 @@ def left_behind(token: str) -> list[str]:
 
 
 def wait_until(question: Callable[[], bool], otherwise: Callable[[], object]) -> None:
-    """Ask again and again until the answer is yes; if it never is, fail with `otherwise`."""
+    """Ask again and again until the answer is yes.
+
+    Raises: GridError with what `otherwise` says, if it never is.
+    """
     deadline_s = time.monotonic() + DEADLINE_S
     while not question():
-        assert time.monotonic() < deadline_s, otherwise()
+        if time.monotonic() > deadline_s:
+            raise GridError(str(otherwise()))
         time.sleep(POLL_S)  # The nodes need the cores more than the question does.

@@ -22,10 +22,10 @@ from typing import Any
 from grid.api import fetch_status
 from grid.config import load
 from grid.errors import GridError
-from tests.hosts.cgroup import CpuGroup
-from tests.hosts.netns import DEADLINE_S, Namespace
-from tests.hosts.switch import Lan, Protocol, Switch, replacing
-from tests.processes.nodes import Node
+from grid.hosts.cgroup import CpuGroup
+from grid.hosts.netns import DEADLINE_S, Namespace
+from grid.hosts.node_process import NodeProcess
+from grid.hosts.switch import Lan, Protocol, Switch, replacing
 
 MULTICAST = "224.0.0.0/4"
 
@@ -59,7 +59,7 @@ class Host:
         """What commands and nodes of this host use unless told otherwise."""
         self.quota = quota
         self.interfaces: list[Interface] = []
-        self.nodes: list[Node] = []
+        self.nodes: list[NodeProcess] = []
         self._namespace = namespace
         self._switch = switch
         self._rejected: set[str] = set()
@@ -102,12 +102,12 @@ class Host:
         with self._namespace.inside():
             yield
 
-    def start(self, *arguments: str, config: Path | None = None) -> Node:
-        """Start ``grid up`` with these arguments; it ends with the test, however that ends."""
+    def start(self, *arguments: str, config: Path | None = None) -> NodeProcess:
+        """Start ``grid up`` with these arguments; it ends with the host."""
         if "--name" not in arguments:
             arguments = ("--name", self.name, *arguments)
         with self.inside():
-            node = Node(*arguments, prefix=self._wrapped([]), env=self._environment(config))
+            node = NodeProcess(*arguments, prefix=self._wrapped([]), env=self._environment(config))
         self.nodes.append(node)
         return node
 
@@ -167,8 +167,8 @@ class Host:
         self._namespace.kill_all()
 
     def _wrapped(self, command: Sequence[str]) -> list[str]:
-        # If pytest itself is killed nobody takes anything down; then at least no process of ours
-        # goes on. (The kernel means the thread that started it: hosts are for the main thread.)
+        # If this program itself is killed nobody takes anything down; then at least no process of
+        # ours goes on. (The kernel means the thread that started it: hosts are for the main one.)
         wrapper = ["setpriv", "--pdeathsig", "KILL"]
         if self.quota is not None:
             wrapper += self.quota.entering()

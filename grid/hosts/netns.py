@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from grid.errors import GridError
+
 FOLDER = Path("/run/netns")
 """Where `ip netns` keeps its names."""
 
@@ -33,13 +35,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def command(*arguments: str, text: str = "") -> str:
     """Run a program to its end with `text` as its input; return what it prints.
 
-    Raises: RuntimeError with its own words when it fails.
+    Raises: GridError with its own words when it fails.
     """
     ended = subprocess.run(
         arguments, input=text, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     if ended.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: {ended.stderr.strip()}\n{text}")
+        raise GridError(f"{' '.join(arguments)}: {ended.stderr.strip()}\n{text}")
     return ended.stdout
 
 
@@ -58,7 +60,7 @@ def unavailable() -> str:
         probe.ip("link add name lan0 type bridge")
         probe.nft("table inet t {\nchain c {\ntype filter hook input priority 0;\n}\n}\n")
         probe.nft("table bridge t {\nchain c {\ntype filter hook forward priority 0;\n}\n}\n")
-    except (OSError, RuntimeError) as error:
+    except (OSError, GridError) as error:
         return str(error).splitlines()[0]
     finally:
         probe.remove()
@@ -134,7 +136,7 @@ class Namespace:
     def kill_all(self) -> None:
         """Kill the processes in the namespace, those they start meanwhile too, until none is left.
 
-        Raises: TimeoutError.
+        Raises: GridError.
         """
         deadline_s = time.monotonic() + DEADLINE_S
         while pids := [pid for pid in self.pids() if pid != os.getpid()]:
@@ -142,7 +144,7 @@ class Namespace:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"processes {pids} of {self.name} survive SIGKILL")
+                raise GridError(f"processes {pids} of {self.name} survive SIGKILL")
             time.sleep(POLL_S)
 
 

@@ -55,7 +55,7 @@ def find_hierarchy(mounts: str) -> Hierarchy | None:
             return Hierarchy(Path(folder), 1)
         if kind == "cgroup2":
             # Controllers that are not handed down do not exist in the groups below. Handing them
-            # down is the machine's decision, and would outlive the test.
+            # down is the machine's decision, and would outlive the group.
             handed_down = Path(folder) / "cgroup.subtree_control"
             with contextlib.suppress(OSError):
                 if "cpu" in handed_down.read_text().split():

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.hosts.netns import Namespace
+from grid.hosts.netns import Namespace
 
 Protocol = Literal["any", "udp", "tcp"]
 
@@ -92,7 +92,7 @@ def _names(ports: Collection[str]) -> str:
 
 
 class Switch:
-    """All LANs of one test."""
+    """All LANs of one network."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
@@ -108,7 +108,7 @@ class Switch:
         lan = Lan(len(self.lans))
         self._namespace.ip(
             # Without snooping each multicast packet reaches every port. With it they would as long
-            # as nobody on the LAN asks for group members, which a test should not depend on.
+            # as nobody on the LAN asks for group members, which nobody should depend on.
             f"link add name {lan.bridge} type bridge mcast_snooping 0 stp_state 0",
             f"link set dev {lan.bridge} addrgenmode none up",
         )
