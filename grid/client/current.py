@@ -9,19 +9,28 @@ from grid.client.options import ClientOptions
 from grid.client.session import Grid
 from grid.client.waiting import Waiting
 from grid.errors import GridError
+from grid.wire.security import ClusterKeys
 
 _local: tuple[int, str, str] | None = None
+_keys: ClusterKeys | None = None
 _waiting: Waiting | None = None
 _current: Grid | None = None
 
 
-def set_local_node(port: int, cluster: str, name: str, waiting: Waiting | None = None) -> None:
+def set_local_node(
+    port: int,
+    cluster: str,
+    name: str,
+    keys: ClusterKeys | None = None,
+    waiting: Waiting | None = None,
+) -> None:
     """Tell where this worker's node answers and what it is called.
 
+    `keys` are for entries that live on other machines: those answer to the secret alone.
     `waiting` is told whether a task waits for tasks of its own.
     """
-    global _local, _waiting
-    _local, _waiting = (port, cluster, name), waiting
+    global _local, _keys, _waiting
+    _local, _keys, _waiting = (port, cluster, name), keys, waiting
 
 
 def current_node() -> str:
@@ -40,7 +49,7 @@ def current() -> Grid:
     global _current
     port, cluster, _ = _here()
     if _current is None or _current.is_closed:  # A task may have used it by ``with``.
-        _current = Grid([port], None, cluster, ClientOptions(), waiting=_waiting)
+        _current = Grid([port], _keys, cluster, ClientOptions(), waiting=_waiting)
     return _current
 
 

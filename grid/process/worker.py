@@ -53,7 +53,8 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
     os.register_at_fork(after_in_child=pipe.close)
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
     answers = _Answers(pipe)
-    set_local_node(port, settings.cluster, settings.name, Waiting(answers.waiting))
+    waiting = Waiting(answers.waiting)
+    set_local_node(port, settings.cluster, settings.name, settings.keys, waiting)
     while True:
         try:
             body = pipe.receive_frame()
