@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from grid.arguments import number_within, whole_within, writable_file
+from grid.chaos.host_nodes import HostNodes
 from grid.chaos.nodes import LocalNodes
 from grid.chaos.plan import WRITES_PER_KILL, Wishes
 from grid.chaos.report import document_of, render
 from grid.chaos.run import Run, start_cluster
 from grid.config import Config
+from grid.errors import ConfigError
 
 BALLAST = 50_000
 SEEDS = 1 << 31
@@ -80,12 +82,16 @@ def run(options: argparse.Namespace, config: Config) -> int:
         seed=secrets.randbelow(SEEDS) if options.seed is None else options.seed,
         writes_per_kill=options.writes,
         kills_max=options.kills,
+        spares_first=options.spare_first,
     )
+    if options.loss and not options.hosts:
+        raise ConfigError("--loss needs --hosts: packets get lost on a LAN, not within a machine")
     with (
         ConsoleNarrator(Console(stderr=True), wishes.minutes) as narrator,
-        LocalNodes(config, wishes.nodes) as nodes,
+        _nodes(options, config) as nodes,
     ):
-        narrator.say(f"starting {wishes.nodes} nodes, seed {wishes.seed}")
+        places = f"hosts that lose {options.loss:.1%} of the packets" if options.hosts else "nodes"
+        narrator.say(f"starting {wishes.nodes} {places}, seed {wishes.seed}")
         clients = start_cluster(nodes, wishes.nodes)
         chaos = Run(wishes, nodes, clients, narrator, ballast=options.ballast)
         try:
@@ -105,6 +111,13 @@ def run(options: argparse.Namespace, config: Config) -> int:
     return INTERRUPTED if chaos.tally.was_cut_short else 0
 
 
+def _nodes(options: argparse.Namespace, config: Config) -> LocalNodes | HostNodes:
+    """Return where nodes are to run; hosts have a configuration of their own."""
+    if options.hosts:
+        return HostNodes(options.nodes, options.loss)
+    return LocalNodes(config, options.nodes)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
@@ -117,7 +130,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodes", type=whole_within(2, 32), default=4, metavar="N", help="whole nodes (4)"
     )
+    parser.add_argument(
+        "--hosts",
+        action="store_true",
+        help="each node on a host in miniature, with a LAN between them (root)",
+    )
+    parser.add_argument(
+        "--loss",
+        type=number_within(0, 0.5),
+        default=0.0,
+        metavar="P",
+        help="with --hosts: the share of packets that get lost (0)",
+    )
     parser.add_argument("--kill", action="store_true", help="kill nodes, one at a time")
+    parser.add_argument(
+        "--spare-first",
+        action="store_true",
+        help="never kill the first node: to see for long whether its memory grows",
+    )
     parser.add_argument("--restart", action="store_true", help="start a new node for each killed")
     parser.add_argument(
         "--json", type=writable_file, metavar="FILE", help="write the figures as JSON"

@@ -35,8 +35,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"books"}),  # the analysis that `grid bench` runs; a user of the grid
     frozenset({"local", "api"}),  # what a program imports; see API below
     frozenset({"joblib", "testing"}),  # the same for users of joblib and pytest, which they import
-    frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
     frozenset({"hosts"}),  # machines in miniature; start real nodes and ask them
+    frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
     frozenset({"arguments"}),  # what a command's arguments may be
     frozenset({"bench_command", "chaos_command", "sim_command"}),
     frozenset({"cli", "__main__"}),

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from grid.chaos.node import NodeRequest
+from grid.chaos.resident import resident_bytes
 from grid.chaos.target import Client
 from grid.client.session import Grid
 from grid.config import Config
@@ -138,6 +139,10 @@ class LocalNodes:
                 self._read(node)
         complaints, self._complaints = self._complaints, []
         return complaints
+
+    def resident_bytes(self) -> dict[str, int]:
+        """Return the size of each process of the nodes that run."""
+        return resident_bytes({node.name: node.process.pid for node in self._living()})
 
     def close(self) -> None:
         """Kill all nodes that are left."""

@@ -33,6 +33,8 @@ class Wishes:
     writes_per_kill: int = WRITES_PER_KILL
     kills_max: int | None = None
     """End after so many kills."""
+    spares_first: bool = False
+    """The first node is never killed: whether its memory grows takes long to see."""
 
 
 class Plan:
@@ -63,7 +65,9 @@ class Plan:
         return acknowledged >= self._wishes.writes_per_kill
 
     def victim(self, alive: Sequence[str]) -> str:
-        """Choose who dies, and how the next kill is to be."""
+        """Choose who dies of those alive, in the order of their start; and how the next is to."""
+        if self._wishes.spares_first:
+            alive = alive[1:]
         is_possible = self._wishes.restart and self._wishes.nodes > NODES_LEFT_MIN
         self.is_next_in_motion = is_possible and self._random.random() < IN_MOTION_SHARE
         return self._random.choice(sorted(alive))

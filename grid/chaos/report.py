@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from grid.chaos.memory import Growth
 from grid.chaos.plan import Wishes
 from grid.verification.findings import Findings
 
@@ -28,6 +29,8 @@ class Tally:
     longest_unavailable_s: float = 0.0
     was_cut_short: bool = False
     complaints: list[str] = field(default_factory=list)
+    growths: list[Growth] = field(default_factory=list)
+    """Of the memory of processes that lived long enough."""
 
     @property
     def under_reported(self) -> int:
@@ -45,7 +48,8 @@ class Tally:
     @property
     def is_clean(self) -> bool:
         """Whether the cluster kept what it promises beside its history."""
-        return not (self.not_restored or self.under_reported or self.ballast_missing)
+        is_flat = all(growth.is_flat for growth in self.growths)
+        return is_flat and not (self.not_restored or self.under_reported or self.ballast_missing)
 
 
 def document_of(wishes: Wishes, findings: Findings, tally: Tally) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def document_of(wishes: Wishes, findings: Findings, tally: Tally) -> dict[str, A
         "under_reported": tally.under_reported,
         "ballast_missing": tally.ballast_missing,
         "was_cut_short": tally.was_cut_short,
+        "memory": [growth.document() for growth in tally.growths],
         "examples": findings.examples,
     }
 
@@ -85,9 +90,21 @@ def render(document: dict[str, Any]) -> Table:
     for key, value in document.items():
         if key in ("promotion_reports", "examples"):
             continue
+        if key == "memory":
+            for growth in value:
+                table.add_row(f"memory of {growth['process']}", _growth_text(growth))
+            continue
         if isinstance(value, dict):
             for name, figure in value.items():
                 table.add_row(f"{key} {name}", "-" if figure is None else f"{figure:.2f}")
         else:
             table.add_row(key, "-" if value is None else str(value))
     return table
+
+
+def _growth_text(growth: dict[str, Any]) -> str:
+    verdict = "flat" if growth["is_flat"] else "GROWS"
+    return (
+        f"{verdict}: {growth['mib']:.1f} MiB {growth['mib_per_hour']:+.2f} MiB/h over "
+        f"{growth['minutes']:.0f} min"
+    )

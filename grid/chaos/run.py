@@ -14,6 +14,7 @@ from grid.chaos.ballast import MAP as BALLAST_MAP
 from grid.chaos.ballast import Ballast
 from grid.chaos.judge import Judge
 from grid.chaos.keyspace import KeySpace
+from grid.chaos.memory import MemoryWatch
 from grid.chaos.plan import Plan, Wishes
 from grid.chaos.report import Tally
 from grid.chaos.state import State, state_from
@@ -80,6 +81,7 @@ class Run:
         self._workload = Workload(working, self._keys, rate=wishes.rate, seed=wishes.seed)
         self._judge = Judge(self._observer, self._observer.map(MAP), self._keys, seed=wishes.seed)
         self._ballast = Ballast(self._observer.map(BALLAST_MAP), ballast)
+        self._memory = MemoryWatch()
         self._start_s = time.monotonic()
         self._end_s = self._start_s + 60 * wishes.minutes
         self._is_one_missing = False
@@ -119,6 +121,7 @@ class Run:
             self._workload.end()
             self.tally.longest_unavailable_s = self._workload.availability.longest_s
             self.tally.partitions_lost = self._judge.losses_accepted
+            self.tally.growths = self._memory.growths()
 
     # -- kills ----------------------------------------------------------------------------
 
@@ -254,6 +257,8 @@ class Run:
         self._workload.check()
         for complaint in self._nodes.complaints():
             self._narrator.say(complaint)
+        if self._memory.is_due(time.monotonic()):
+            self._memory.add(time.monotonic(), self._nodes.resident_bytes())
         state = self._look()
         if state.lost:
             since_s = self._disruptions[0].begin_s if self._disruptions else self._start_s

@@ -1,6 +1,6 @@
 """What chaos needs of a cluster: a few calls of a client, and nodes to kill and to start.
 
-`grid.client.session.Grid` and `nodes.LocalNodes` are the real ones.
+`grid.client.session.Grid`, `nodes.LocalNodes` and `host_nodes.HostNodes` are the real ones.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class Nodes(Protocol):
 
     def complaints(self) -> list[str]:
         """Return the warnings and errors that nodes have printed since the last call."""
+
+    def resident_bytes(self) -> dict[str, int]:
+        """Return the resident memory of each process of the nodes that run, by its name."""
 
     def close(self) -> None:
         """End all nodes; leave nothing behind."""

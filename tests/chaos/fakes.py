@@ -92,6 +92,9 @@ class FakeCluster:
     def client(self) -> FakeClient:
         return FakeClient(self)
 
+    def resident_bytes(self) -> dict[str, int]:
+        return {name: 1 << 20 for name in self.alive()}
+
     def close(self) -> None:
         self.is_closed = True
 

@@ -33,6 +33,11 @@ def test_about_one_kill_in_five_is_in_motion_if_nodes_come_back() -> None:
         assert not lonely.is_next_in_motion
 
 
+def test_the_first_node_is_spared_if_so_wished() -> None:
+    plan = Plan(dataclasses.replace(WISHES, spares_first=True))
+    assert {plan.victim(NAMES) for _ in range(200)} == {"b", "c", "d"}
+
+
 def test_two_nodes_are_left_unless_another_comes() -> None:
     assert Plan(WISHES).may_kill(3)
     assert not Plan(WISHES).may_kill(2)

@@ -7,11 +7,14 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from grid.chaos.memory import Growth
 from grid.chaos.plan import Wishes
 from grid.chaos.report import Tally, document_of, render
 from grid.verification.findings import Findings
 
 WISHES = Wishes(minutes=1, nodes=4, kill=True, restart=True, rate=1.0, seed=5)
+FLAT = Growth("a/network", 600.0, 50e6, 0.0)
+GROWING = Growth("a/storage-0", 600.0, 50e6, 20e3)
 ASKED_FOR = [
     *("nodes", "operations", "acknowledged", "lost", "lost_reported", "lost_unreported"),
     *("stale_reads", "kills", "restarts", "longest_unavailable_s", "copies_restored_s"),
@@ -44,12 +47,26 @@ def test_median_ratio_is_over_the_kills_that_lost_anything() -> None:
     [
         Tally(not_restored=1),
         Tally(ballast_missing=1),
+        Tally(growths=[GROWING]),
         Tally(promotion_reports=[{"lost": 2, "reported_at_most": 1}]),
     ],
 )
 def test_broken_promises_violate_also_when_the_history_is_clean(tally: Tally) -> None:
     assert document_of(WISHES, Findings(), tally)["verdict"] == "violated"
     assert document_of(WISHES, Findings(lost_unreported=1), Tally())["verdict"] == "violated"
+
+
+def test_memory_of_each_process_is_told() -> None:
+    document = document_of(WISHES, Findings(), Tally(growths=[FLAT, GROWING]))
+    assert [(each["process"], each["is_flat"]) for each in document["memory"]] == [
+        ("a/network", True),
+        ("a/storage-0", False),
+    ]
+    console = Console(file=StringIO(), width=100)
+    console.print(render(document))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # It is the StringIO.
+    assert "flat: 47.7 MiB +0.00 MiB/h over 10 min" in shown
+    assert "GROWS: 47.7 MiB +68.66 MiB/h over 10 min" in shown
 
 
 def test_table_shows_the_figures() -> None:
