@@ -64,6 +64,14 @@ def test_the_dask_example_prints_the_total(capsys):
     assert capsys.readouterr().out.strip() == "30"
 
 
+def test_the_progress_example_prints_results_in_their_order(capsys):
+    (example,) = (text for text in EXAMPLES if "track" in text)
+    with grid.local(nodes=1, workers=1) as g:
+        exec(example, {"g": g, "analyse": str.title, "books": ["emma", "dracula"]})
+    shown = capsys.readouterr().out
+    assert shown.index("Emma") < shown.index("Dracula")
+
+
 def test_the_test_that_it_shows_passes(tmp_path: Path):
     files = {m[1]: text for text in EXAMPLES if (m := re.match(r"# (\w+\.py)\n", text))}
     assert set(files) == {"conftest.py", "test_users.py"}
