@@ -47,9 +47,6 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.writes.append(bytes(data))
 
-    def writelines(self, pieces: list[bytes]) -> None:
-        self.writes.append(b"".join(pieces))
-
     def abort(self) -> None:
         self.is_aborted = True
         asyncio.get_running_loop().call_soon(self.link.connection_lost, None)
@@ -57,7 +54,9 @@ class Transport:
     def frames(self) -> list[Any]:
         """Return the messages that were written, one for each frame."""
         bodies = list(Frames().feed(b"".join(self.writes)))
-        assert len(bodies) == len(self.writes), "one frame is one write"
+        for body in bodies:
+            is_small = len(body) < 1_000
+            assert not is_small or frame(body) in self.writes, "a small frame is one write"
         return [decode_storage_request.raw(body) for body in bodies]
 
     def answer(self, *messages: Any, size: int = 65_536) -> None:
