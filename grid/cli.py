@@ -38,11 +38,12 @@ from grid.console.terminal import ProgressLine, open_console
 from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
-from grid.supervisor.resolve import resolve_nodes
+from grid.supervisor.resolve import resolve_keys, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
+from grid.wire.security import bearer_token
 
 NODES_MAX = 64
 SECONDS_MAX = 86_400
@@ -120,6 +121,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
     _add_config(keygen)
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
     keygen.set_defaults(run=_keygen)
+
+    token = commands.add_parser("token", help="print the bearer token for a node's HTTP pages")
+    _add_config(token)
+    token.set_defaults(run=_token)
 
     for name, (module_name, help_text) in LARGE_COMMANDS.items():
         large = commands.add_parser(name, help=help_text)
@@ -247,6 +252,11 @@ def _keygen(options: argparse.Namespace) -> int:
     verb = "wrote a new secret into" if path.exists() else "created"
     configuration.keygen(path, force=options.force)
     print(f"{verb} {path.resolve()}; copy this file to every machine of the cluster")
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    print(bearer_token(resolve_keys(_load(options))))
     return 0
 
 

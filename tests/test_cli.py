@@ -9,6 +9,8 @@ import pytest
 
 from grid.cli import main
 from grid.config import render_default
+from grid.machine_secret import machine_secret
+from grid.wire.security import bearer_token, derive_keys
 from tests.processes.nodes import node, run_grid, write_config
 
 
@@ -26,6 +28,19 @@ def test_keygen_writes_a_secret_and_refuses_to_replace_it(
     assert main(["keygen", "--force", "--config", str(path)]) == 0
     assert path.read_text() != first
     assert "copy this file to every machine" in capsys.readouterr().out
+
+
+def test_token_is_made_of_the_secret_and_does_not_show_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GRID_SECRET", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = tmp_path / "cluster.toml"
+    for secret in (b"correct horse battery staple", None):  # None: this machine's.
+        path.write_text(f'[cluster]\nsecret = "{secret.decode() if secret else ""}"\n')
+        assert main(["token", "--config", str(path)]) == 0
+        secret = secret or machine_secret()
+        assert capsys.readouterr().out == bearer_token(derive_keys(secret, "grid")) + "\n"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from grid.config import Config, resolve_secret
 from grid.errors import ConfigError
 from grid.machine_secret import machine_secret
 from grid.process.settings import NodeSettings
-from grid.wire.security import derive_keys
+from grid.wire.security import ClusterKeys, derive_keys
 
 LOOPBACK = "127.0.0.1"
 ANY = "0.0.0.0"
@@ -24,6 +24,14 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def resolve_keys(config: Config) -> ClusterKeys:
+    """Return the keys of a node with this configuration, configured secret or not.
+
+    Raises: ConfigError; StartError.
+    """
+    return derive_keys(resolve_secret(config) or machine_secret(), config.cluster.name)
+
+
 def resolve_nodes(
     config: Config, count: int, *, module_paths: Sequence[str] = ()
 ) -> list[NodeSettings]:
@@ -32,9 +40,8 @@ def resolve_nodes(
     With a fixed port the nodes take it and those after it.
     Raises: ConfigError; StartError.
     """
-    secret = resolve_secret(config)
-    keys = derive_keys(secret or machine_secret(), config.cluster.name)
-    bind, advertise = _addresses(config, has_secret=secret is not None)
+    keys = resolve_keys(config)
+    bind, advertise = _addresses(config, has_secret=resolve_secret(config) is not None)
     node = config.node
     cores = core_count()
     name = node.name or socket.gethostname()

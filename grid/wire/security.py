@@ -5,6 +5,9 @@ another name or another secret is a stranger. Nothing is encrypted: a LAN neighb
 what passes. It cannot make a connection or a datagram that is accepted; who can redirect
 traffic between two machines can take over a connection they have made.
 
+Programs that only read pages by HTTP show a *bearer token*, a key of its own in hex: it crosses the
+network as it is, the secret need not.
+
 Primitive: keyed BLAKE2b (RFC 7693), compared in constant time.
 """
 
@@ -29,6 +32,7 @@ class ClusterKeys:
     key_tag: bytes
     datagram_key: bytes
     connection_key: bytes
+    bearer_key: bytes
 
 
 def derive_keys(secret: bytes, cluster_name: str) -> ClusterKeys:
@@ -44,7 +48,20 @@ def derive_keys(secret: bytes, cluster_name: str) -> ClusterKeys:
         key_tag=derive(b"grid-tag", 4),
         datagram_key=derive(b"grid-datagram", KEY_BYTES),
         connection_key=derive(b"grid-connect", KEY_BYTES),
+        bearer_key=derive(b"grid-bearer", KEY_BYTES),
     )
+
+
+def bearer_token(keys: ClusterKeys) -> str:
+    """Return what a program shows to read a node's pages; it opens nothing else."""
+    return keys.bearer_key.hex()
+
+
+def is_bearer(keys: ClusterKeys, cluster_name: str, token: bytes) -> bool:
+    """Whether `token` is the cluster's bearer token, or its secret itself."""
+    if is_equal(token, bearer_token(keys).encode()):
+        return True
+    return is_equal(derive_keys(token, cluster_name).bearer_key, keys.bearer_key)
 
 
 def mac(key: bytes, data: bytes, size: int, purpose: bytes) -> bytes:

@@ -6,7 +6,15 @@ import dataclasses
 
 import pytest
 
-from grid.wire.security import KEY_BYTES, ClusterKeys, derive_keys, is_equal, mac
+from grid.wire.security import (
+    KEY_BYTES,
+    ClusterKeys,
+    bearer_token,
+    derive_keys,
+    is_bearer,
+    is_equal,
+    mac,
+)
 
 SECRET = b"correct horse battery staple"
 
@@ -25,6 +33,7 @@ def test_keys_are_those_of_every_earlier_release() -> None:
     assert keys.key_tag.hex() == "4a06722f"
     assert mac(keys.datagram_key, b"", 8, b"datagram").hex() == "c87d2750f7c00e94"
     assert mac(keys.connection_key, b"", 8, b"client").hex() == "a828111e5cc38d5b"
+    assert bearer_token(keys).startswith("847aee2e95df2715")
 
 
 def test_another_secret_changes_everything_but_the_name_tag() -> None:
@@ -33,6 +42,7 @@ def test_another_secret_changes_everything_but_the_name_tag() -> None:
     assert ours.key_tag != theirs.key_tag
     assert ours.datagram_key != theirs.datagram_key
     assert ours.connection_key != theirs.connection_key
+    assert ours.bearer_key != theirs.bearer_key
 
 
 def test_another_name_changes_everything() -> None:
@@ -43,8 +53,8 @@ def test_another_name_changes_everything() -> None:
 
 def test_tags_are_4_bytes_and_keys_are_long_and_independent() -> None:
     keys = derive_keys(SECRET, "José")
-    assert [len(code) for code in all_codes(keys)] == [4, 4, KEY_BYTES, KEY_BYTES]
-    assert len(set(all_codes(keys))) == 4
+    assert [len(code) for code in all_codes(keys)] == [4, 4, *[KEY_BYTES] * 3]
+    assert len(set(all_codes(keys))) == 5
     assert not keys.datagram_key.startswith(keys.key_tag)
 
 
@@ -84,3 +94,20 @@ def test_codes_are_compared_whole() -> None:
     assert is_equal(b"code", bytes(bytearray(b"code")))
     for other in (b"", b"cod", b"code.", b"Code", b"codf"):
         assert not is_equal(b"code", other)
+
+
+def test_bearer_token_and_secret_are_accepted_and_nothing_else() -> None:
+    keys = derive_keys(SECRET, "grid")
+    token = bearer_token(keys).encode()
+    assert is_bearer(keys, "grid", token)
+    assert is_bearer(keys, "grid", SECRET)
+    others = (derive_keys(SECRET + b".", "grid"), derive_keys(SECRET, "Grid"))
+    wrong = [bearer_token(other).encode() for other in others]
+    for stranger in (*wrong, b"", b" ", token[:-1], token.upper(), SECRET + b".", keys.bearer_key):
+        assert not is_bearer(keys, "grid", stranger)
+
+
+def test_bearer_token_is_text_that_needs_no_quoting() -> None:
+    token = bearer_token(derive_keys(SECRET, "grid"))
+    assert token.isascii()
+    assert token.isalnum()
