@@ -43,6 +43,8 @@ logger = logging.getLogger("grid.events")
 EVENTS_MAX = 1000
 """Events that a node keeps: some hundred deaths with all that follows, in half a megabyte."""
 
+KINDS = ("joined", "left", "dead", "promoted", "lost", "accepted", "protected", "balanced")
+
 
 class Change(NamedTuple):
     """What happened between two tables; see `Event`."""
@@ -61,6 +63,8 @@ class EventLog:
         self._node = node
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._number = 0
+        self.counts = Counter(dict.fromkeys(KINDS, 0))
+        """Events since the start by kind, also those forgotten."""
         self._present: set[bytes] = set()
 
     def add(self, kind: str, text: str, **fields: int | str) -> None:
@@ -68,6 +72,7 @@ class EventLog:
         self._number += 1
         event = Event(self._number, self._clock(), self._node, kind, text, fields)
         self._events.append(event)
+        self.counts[kind] += 1
 
     def since(self, number: int) -> list[Event]:
         """Return the events after event `number` that are still known, oldest first."""

@@ -1,9 +1,10 @@
 """The one public port: who comes in, proves the secret, and where the connection goes.
 
 Responsible for: listening on TCP and on the abstract unix socket, the handshake with exact
-lengths, handing client sockets to storage processes, opening sessions for the rest.
+lengths, handing client sockets to storage processes, opening sessions for the rest; telling HTTP
+from the handshake.
 
-Not responsible for: what is said afterwards (``sessions.py``).
+Not responsible for: what is said afterwards (``sessions.py``), HTTP (``http.py``).
 
 The first four bytes of a connection are looked at in `_serve` alone: other protocols that
 join on this port branch off there.
@@ -21,12 +22,14 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from grid.errors import ProtocolError, StartError
+from grid.process.http import is_http
 from grid.transport.stream import receive_exactly
 from grid.transport.unix import is_trusted, socket_name
 from grid.types import Address, NodeId
 from grid.wire.handshake import (
     DEADLINE_S,
     HELLO_BYTES,
+    MAGIC,
     NONCE_BYTES,
     PROOF_BYTES,
     Answer,
@@ -42,7 +45,7 @@ from grid.wire.security import ClusterKeys, is_equal
 logger = logging.getLogger("grid.network")
 
 UNPROVEN_MAX = 256
-"""Connections in the handshake at once; beyond it the oldest is closed."""
+"""Connections in the handshake, or of HTTP, at once; beyond it the oldest is closed."""
 
 BACKLOG = 512
 PORT_TRIES = 20
@@ -52,6 +55,9 @@ StorageHandOver = Callable[[int, socket.socket, bytes, bytes], bool]
 """(process, socket, last message of the handshake, client's id) -> whether it takes it."""
 
 OpenSession = Callable[[Hello, socket.socket], Awaitable[None]]
+
+AnswerHttp = Callable[[socket.socket, bytes], Awaitable[None]]
+"""(socket, its first bytes): until the request is answered."""
 
 
 class Sockets:
@@ -129,6 +135,7 @@ class Gateway:
         storage_count: int,
         hand_over: StorageHandOver,
         open_session: OpenSession,
+        answer_http: AnswerHttp,
     ) -> None:
         """Keep the parts; `start` begins to accept."""
         self._sockets = sockets
@@ -137,6 +144,7 @@ class Gateway:
         self._storage_count = storage_count
         self._hand_over = hand_over
         self._open_session = open_session
+        self._answer_http = answer_http
         self._tasks: dict[asyncio.Task[None], None] = {}  # In order of arrival.
         self._acceptors: list[asyncio.Task[None]] = []
         self.refused_count = 0
@@ -176,10 +184,19 @@ class Gateway:
             task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _serve(self, sock: socket.socket) -> None:
-        """Shake hands within the deadline, then pass the socket on; it is closed on failure."""
+        """Shake hands within the deadline, then pass the socket on; it is closed on failure.
+
+        A connection of HTTP is answered within that deadline, and closed.
+        """
         try:
             async with asyncio.timeout(DEADLINE_S):
-                hello = unpack_hello(await receive_exactly(sock, HELLO_BYTES))
+                start = await receive_exactly(sock, len(MAGIC))
+                if is_http(start):
+                    await self._answer_http(sock, start)
+                    sock.close()
+                    return
+                rest = await receive_exactly(sock, HELLO_BYTES - len(start))
+                hello = unpack_hello(start + rest)
                 verdict, proof = await self._judge(sock, hello)
                 welcome = bytes((verdict,)) + proof
                 if verdict is Verdict.WELCOME and hello.purpose is Purpose.STORAGE:

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from random import Random
 
 import msgspec
+import psutil
 import uvloop
 
 from grid.errors import StartError
@@ -34,6 +35,9 @@ from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
 from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
+from grid.process.http import HttpPages
+from grid.process.metrics import NodeCounts
+from grid.process.pages import Snapshot
 from grid.process.relatives import StorageLinks, take_socket
 from grid.process.sessions import Sessions
 from grid.process.settings import NodeSettings
@@ -137,6 +141,7 @@ class NetworkProcess:
             storage_count=settings.storage_processes,
             hand_over=self._storages.hand_over,
             open_session=self._sessions.open,
+            answer_http=HttpPages(settings.keys, settings.cluster, self._snapshot).serve,
         )
         self._held: list[Holding] = []
         self._lost_at_most = 0
@@ -335,6 +340,18 @@ class NetworkProcess:
             self._storages.ask_holdings(-self._report_number)
             loop = asyncio.get_running_loop()
             loop.call_later(REPORT_INTERVAL_S, self._report_regularly)
+
+    def _snapshot(self) -> Snapshot:
+        """Return what HTTP pages are made of."""
+        counts = NodeCounts(
+            events=self._events.counts,
+            connections_refused=self._gateway.refused_count,
+            datagrams_rejected=self._driver.port.rejected,
+            peer_messages_dropped=self._driver.peers.dropped_count,
+            writes_lost_at_most=self._lost_at_most,
+            network_resident_bytes=psutil.Process().memory_info().rss,
+        )
+        return Snapshot(status_document(self._plane, self._settings.cluster), counts)
 
     def _look_around(self) -> None:
         """Follow the machine's interfaces, and remember where others answer."""

@@ -86,6 +86,7 @@ def _member(record: MemberRecord, report: NodeReport, copies: tuple[int, int]) -
         "pid": record.pid,
         "state": MemberState(record.state).name.lower(),
         "cpu_percent": round(report.cpu_percent, 1),
+        "memory_percent": round(report.memory_percent, 1),
         "primaries": primaries,
         "backups": backups,
         "entries": report.entries,

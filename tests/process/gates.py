@@ -16,6 +16,8 @@ from grid.membership.messages import MemberRecord, MemberState, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
+from grid.process.http import HttpPages
+from grid.process.pages import Snapshot
 from grid.process.sessions import Sessions
 from grid.process.tasks import NodeTasks
 from grid.replication.messages import ForStorage
@@ -78,10 +80,16 @@ def reset(sock: socket.socket) -> None:
 class Gate:
     """A node's public port with its real gateway, and sessions by the real `Sessions`.
 
-    `opened` replaces what happens after the handshake.
+    `opened` replaces what happens after the handshake, `snapshot` is what its pages show.
     """
 
-    def __init__(self, number: int, opened: Opened | None = None, keys=KEYS) -> None:
+    def __init__(
+        self,
+        number: int,
+        opened: Opened | None = None,
+        keys=KEYS,
+        snapshot: Callable[[], Snapshot] | None = None,
+    ) -> None:
         self.node_id = node_id(number)
         self.number = number
         self.sockets = Sockets("127.0.0.1", 0)
@@ -117,6 +125,7 @@ class Gate:
             storage_count=1,
             hand_over=lambda index, sock, welcome, client_id: False,
             open_session=self._open,
+            answer_http=HttpPages(keys, "grid", snapshot or _unasked).serve,
         )
 
     def __enter__(self) -> Gate:

@@ -99,6 +99,15 @@ def test_oldest_events_are_forgotten_and_numbers_go_on(monkeypatch: pytest.Monke
     assert [event.number for event in log.since(0)] == [3, 4, 5]
 
 
+def test_forgotten_events_stay_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_module, "EVENTS_MAX", 2)
+    log = fresh_log()
+    for kind in ("joined", "dead", "joined", "joined"):
+        log.add(kind, "")
+    assert +log.counts == {"joined": 3, "dead": 1}
+    assert log.counts.keys() == set(events_module.KINDS)  # To count from nothing is news.
+
+
 # -- members ----------------------------------------------------------------------------------
 
 

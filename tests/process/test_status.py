@@ -88,6 +88,7 @@ def test_document_has_the_members_with_their_copies_and_what_is_at_risk() -> Non
         "pid": member(1).pid,
         "state": "alive",
         "cpu_percent": 0.0,
+        "memory_percent": 0.0,
         "primaries": 128,
         "backups": 128,
         "entries": 10,

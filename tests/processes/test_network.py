@@ -66,7 +66,11 @@ def test_strangers_get_nothing_and_harm_nothing(tmp_path: Path):
     config = write_config(tmp_path, secret=SECRET)
     with node("--config", str(config)) as started:
         port = started.wait_until_ready()
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n" * 10, os.urandom(200), b"GRT1" + bytes(200)):
+        for garbage in (
+            b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n" * 10,
+            os.urandom(200),
+            b"GRT1" + bytes(200),
+        ):
             with socket.create_connection(("127.0.0.1", port)) as stranger:
                 stranger.sendall(garbage)
                 stranger.settimeout(60)
@@ -74,8 +78,12 @@ def test_strangers_get_nothing_and_harm_nothing(tmp_path: Path):
                 with contextlib.suppress(ConnectionResetError):
                     while piece := stranger.recv(4096):
                         received += piece
-                # At most a challenge and a refusal: 33 bytes each.
-                assert len(received) <= 66
+                if garbage.startswith(b"GET "):
+                    assert received.startswith(b"HTTP/1.1 401 ")
+                    assert b"members" not in received
+                else:
+                    # At most a challenge and a refusal: 33 bytes each.
+                    assert len(received) <= 66
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.sendto(garbage, ("127.0.0.1", port))
         with grid.connect(config=config) as client:

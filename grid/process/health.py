@@ -1,0 +1,39 @@
+"""Whether a cluster is healthy, and why not: the verdict of ``/health``.
+
+Healthy means that every partition is served and has the backup it shall have. What is moving
+or suspected, or whose share is still on its way, is no reason: nothing is missing then.
+(``grid wait-safe`` asks for more: before a machine is stopped, that has to be over as well.)
+
+Not responsible for: the status document that it judges (``status.py``), how the verdict is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def unhealthy_because(document: dict[str, Any]) -> list[str]:
+    """Return what is wrong by the status document, the worst first; nothing: it is healthy."""
+    counts = document["partitions"]
+    lost, unprotected = counts["lost"], counts["unprotected"]
+    if not counts["safe"] + unprotected + lost:
+        return ["this node has not joined a cluster yet"]
+    reasons = []
+    if lost:
+        reasons.append(
+            f"{_partitions(lost)} lost: no living node has a copy; "
+            "'grid accept-loss' serves what is lost again, empty"
+        )
+    if unprotected:
+        living = [m for m in document["members"] if m["state"] in ("alive", "suspect")]
+        remedy = (
+            "there is only one node; start a second one, or set replication.backup_count to 0"
+            if len(living) == 1
+            else "backups are being made"
+        )
+        reasons.append(f"{_partitions(unprotected)} unprotected: {remedy}")
+    return reasons
+
+
+def _partitions(count: int) -> str:
+    return "1 partition is" if count == 1 else f"{count} partitions are"

@@ -1,0 +1,178 @@
+"""What a node tells Prometheus: the status document and the node's own counts, as metrics.
+
+Responsible for: names, units and labels of the metrics, and their text.
+
+Not responsible for: gathering (``network.py``), sending (``http.py``). prometheus_client knows
+the format; its global registry, which counts things of its own, is not used.
+
+Departures and omissions. All figures are made at the moment of a scrape, so nothing is kept
+between two of them. Every node tells of every member, as its status does: to scrape one node is
+enough, and to sum over several counts members several times. Of more than `MEMBERS_MAX` members
+only the first have series of their own, because the process that writes them also answers pings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from grid.process.health import unhealthy_because
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+MEMBERS_MAX = 256
+"""Members with series of their own: a quarter of a megabyte, in some ten milliseconds."""
+
+MEMBER_LABELS = ("member", "address", "id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCounts:
+    """What this node has counted since its start, and the size of its network process."""
+
+    events: Mapping[str, int] = field(default_factory=dict)
+    """By kind, as in ``g.events()``."""
+    connections_refused: int = 0
+    datagrams_rejected: Mapping[str, int] = field(default_factory=dict)
+    """By reason."""
+    peer_messages_dropped: int = 0
+    writes_lost_at_most: int = 0
+    network_resident_bytes: int = 0
+
+
+def exposition(document: dict[str, Any], counts: NodeCounts) -> bytes:
+    """Return everything in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape(document, counts))
+    return generate_latest(registry)
+
+
+class _Scrape(Collector):
+    """The metrics of one moment."""
+
+    def __init__(self, document: dict[str, Any], counts: NodeCounts) -> None:
+        self._document = document
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        yield from _of_cluster(self._document)
+        yield from _of_members(self._document)
+        yield from _of_node(self._counts)
+
+
+def _of_cluster(document: dict[str, Any]) -> Iterator[Metric]:
+    states = Counter({"alive": 0, "suspect": 0, "dead": 0, "left": 0})
+    states.update(member["state"] for member in document["members"])
+    partitions = document["partitions"]
+    yield GaugeMetricFamily(
+        "grid_healthy",
+        "1 if every partition is served and has the backup it shall have, else 0.",
+        value=not unhealthy_because(document),
+    )
+    yield _labelled(
+        GaugeMetricFamily(
+            "grid_members", "Members by state; of those gone the latest.", labels=["state"]
+        ),
+        states,
+    )
+    yield _labelled(
+        GaugeMetricFamily("grid_partitions", "Partitions by state.", labels=["state"]),
+        {state: partitions[state] for state in ("safe", "unprotected", "lost")},
+    )
+    yield GaugeMetricFamily(
+        "grid_partitions_moving",
+        "Partitions that a further node is being filled with.",
+        value=partitions["moving"],
+    )
+    yield GaugeMetricFamily(
+        "grid_writes_at_risk",
+        "Acknowledged writes that the backups do not have yet.",
+        value=document["writes_at_risk"],
+    )
+    yield GaugeMetricFamily(
+        "grid_unprotected_entries",
+        "Entries without a complete backup.",
+        value=document["unprotected_entries"],
+    )
+
+
+def _of_members(document: dict[str, Any]) -> list[Metric]:
+    def gauge(name: str, text: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"grid_member_{name}", text, labels=MEMBER_LABELS)
+
+    cpu = gauge("cpu_ratio", "How busy the member's machine is, from 0 to 1.")
+    memory = gauge("memory_ratio", "How much of its machine's memory is in use, from 0 to 1.")
+    entries = gauge("entries", "Entries held first-hand.")
+    primaries = gauge("primaries", "Partitions held first-hand.")
+    backups = gauge("backups", "Partitions of others held as their backup, complete or not.")
+    at_risk = gauge("writes_at_risk", "Its acknowledged writes that a backup does not have yet.")
+    queued = gauge("tasks_queued", "Tasks that wait for a worker.")
+    running = gauge("tasks_running", "Tasks that a worker has.")
+    done = CounterMetricFamily(
+        "grid_member_tasks_done", "Tasks that have ended there.", labels=MEMBER_LABELS
+    )
+    living = (m for m in document["members"] if m["state"] in ("alive", "suspect"))
+    for member in islice(living, MEMBERS_MAX):
+        labels = (member["name"], member["address"], member["id"])
+        cpu.add_metric(labels, member["cpu_percent"] / 100)
+        memory.add_metric(labels, member["memory_percent"] / 100)
+        entries.add_metric(labels, member["entries"])
+        primaries.add_metric(labels, member["primaries"])
+        backups.add_metric(labels, member["backups"])
+        at_risk.add_metric(labels, member["at_risk"])
+        queued.add_metric(labels, member["tasks"]["queued"])
+        running.add_metric(labels, member["tasks"]["running"])
+        done.add_metric(labels, member["tasks"]["done"])
+    return [cpu, memory, entries, primaries, backups, at_risk, queued, running, done]
+
+
+def _of_node(counts: NodeCounts) -> Iterator[Metric]:
+    yield _labelled(
+        CounterMetricFamily(
+            "grid_events", "What has happened, as this node saw it, by kind.", labels=["kind"]
+        ),
+        counts.events,
+    )
+    yield CounterMetricFamily(
+        "grid_connections_refused",
+        "Connections to this node that did not prove the secret.",
+        value=counts.connections_refused,
+    )
+    yield _labelled(
+        CounterMetricFamily(
+            "grid_datagrams_rejected", "Datagrams this node refused.", labels=["reason"]
+        ),
+        counts.datagrams_rejected,
+    )
+    yield CounterMetricFamily(
+        "grid_peer_messages_dropped",
+        "Messages to other nodes given up for a link that was not to be had.",
+        value=counts.peer_messages_dropped,
+    )
+    yield CounterMetricFamily(
+        "grid_writes_lost_at_most",
+        "Acknowledged writes that nodes may have taken along whose partitions this one took over.",
+        value=counts.writes_lost_at_most,
+    )
+    yield GaugeMetricFamily(
+        "grid_network_process_resident_memory_bytes",
+        "Resident memory of this node's network process.",
+        value=counts.network_resident_bytes,
+    )
+
+
+def _labelled(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, int]
+) -> GaugeMetricFamily | CounterMetricFamily:
+    """Return `family` with a sample for each label of `values`."""
+    for label, value in values.items():
+        family.add_metric((label,), value)
+    return family
