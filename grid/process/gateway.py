@@ -192,8 +192,8 @@ class Gateway:
             async with asyncio.timeout(DEADLINE_S):
                 start = await receive_exactly(sock, len(MAGIC))
                 if is_http(start):
-                    await self._answer_http(sock, start)
-                    sock.close()
+                    with sock:
+                        await self._answer_http(sock, start)
                     return
                 rest = await receive_exactly(sock, HELLO_BYTES - len(start))
                 hello = unpack_hello(start + rest)
