@@ -176,7 +176,7 @@ def wait_for(question: Callable[[], bool], poll_s: float = POLL_S) -> None:
 
 def has_joined(watching: NodeProcess, count: int) -> bool:
     """Whether a node has printed that `count` others joined."""
-    return watching.so_far().count(" joined") >= count
+    return watching.so_far().count("joined member=") >= count
 
 
 def killed_known_s() -> float:
@@ -190,7 +190,7 @@ def killed_known_s() -> float:
         victim.family()
         started_s = time.monotonic()
         os.killpg(victim.process.pid, signal.SIGKILL)
-        wait_for(lambda: all(" is dead" in other.so_far() for other in nodes.values()))
+        wait_for(lambda: all("dead member=" in other.so_far() for other in nodes.values()))
         return time.monotonic() - started_s
 
 

@@ -8,6 +8,7 @@ Not here: messages (they live beside the core that owns them) and options (``opt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, NewType
@@ -103,6 +104,19 @@ class LogLine:
 
     level: int
     text: str
+
+
+def log_text(phrase: str, **fields: object) -> str:
+    """Return the text of a log line: a fixed phrase to search for, then ``key=value`` pairs.
+
+    A value that would not read as one word is quoted, as JSON quotes it.
+    """
+    return " ".join([phrase, *(f"{key}={_one_word(str(fields[key]))}" for key in fields)])
+
+
+def _one_word(text: str) -> str:
+    is_word = text.isprintable() and text and not any(sign in ' "=' for sign in text)
+    return text if is_word else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def short(node_id: bytes) -> str:

@@ -112,7 +112,7 @@ def test_a_single_node_is_not_safe_and_says_what_is_needed(tmp_path: Path):
 def test_two_nodes_become_safe(tmp_path: Path):
     config = write_config(tmp_path)
     with node("--config", str(config), "--nodes", "2") as started:
-        started.wait_for("partition table .*: 2 nodes")
+        started.wait_for("partition table .*nodes=2 ")
         started.family()
         waited = run_grid("wait-safe", "--config", str(config))
         assert (waited.returncode, waited.stdout, waited.stderr) == (

@@ -1,4 +1,4 @@
-"""Addresses as text, and the rule which partition table must give way."""
+"""Addresses and log lines as text, and the rule which partition table must give way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.types import NO_TABLE, Address, TableStamp, short
+from grid.types import NO_TABLE, Address, TableStamp, log_text, short
 
 STAMPS = [
     TableStamp(term, coordinator, version)
@@ -92,3 +92,31 @@ def test_lineage_is_term_and_coordinator() -> None:
 
 def test_boot_id_is_shown_by_its_first_8_digits() -> None:
     assert short(bytes.fromhex("00ff10ab") + bytes(12)) == "00ff10ab"
+
+
+def test_log_line_is_a_phrase_and_pairs() -> None:
+    assert log_text("balanced") == "balanced"
+    line = log_text("dead", member="desk-2", address=Address("192.0.2.1", 7701), partitions=3)
+    assert line == "dead member=desk-2 address=192.0.2.1:7701 partitions=3"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", '""'),
+        ("Ann's desk", '"Ann\'s desk"'),
+        ("a=b", '"a=b"'),
+        ('say "a"', '"say \\"a\\""'),
+        ("one\nERROR two", '"one\\nERROR two"'),
+        ("\x1b[2J", '"\\u001b[2J"'),
+        ("Büro", "Büro"),
+        ("im Büro", '"im Büro"'),
+    ],
+)
+def test_value_of_a_log_line_is_one_word_or_quoted(value: str, shown: str) -> None:
+    assert log_text("joined", member=value) == f"joined member={shown}"
+
+
+@given(st.text())
+def test_no_value_makes_a_second_line(value: str) -> None:
+    assert len(log_text("joined", member=value, id="00").splitlines()) == 1

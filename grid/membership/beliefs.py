@@ -24,7 +24,7 @@ from grid.membership.members import MemberList
 from grid.membership.messages import MemberRecord, MemberState
 from grid.membership.options import MembershipOptions
 from grid.membership.suspicion import Suspicions
-from grid.types import INFO, WARNING, LogLine, NodeId, SetTimer, short
+from grid.types import INFO, WARNING, LogLine, NodeId, SetTimer, log_text, short
 
 SUSPICION_TIMER = "suspicion"
 
@@ -124,7 +124,7 @@ class Beliefs:
         else:
             self._suspicions.close(claim.node_id)
         if is_new or claim.state is not known.state:
-            effects.append(self._describe(claim, is_new=is_new))
+            effects.append(self._describe(claim, None if is_new else known))
             effects.append(MemberChanged(claim))
         return effects
 
@@ -222,19 +222,23 @@ class Beliefs:
         self.members.replace_own(self.own)
         self._dissemination.add(self.own)
 
-    def _describe(self, record: MemberRecord, *, is_new: bool) -> LogLine:
-        text = {
-            MemberState.ALIVE: "joined" if is_new else "is alive again",
-            MemberState.SUSPECT: "is suspected",
-            MemberState.DEAD: "is dead",
-            MemberState.LEFT: "has left",
+    def _describe(self, record: MemberRecord, known: MemberRecord | None) -> LogLine:
+        """Return the line on a member's new state; `known` is what was believed before."""
+        phrase = {
+            MemberState.ALIVE: "joined" if known is None else "alive again",
+            MemberState.SUSPECT: "suspected",
+            MemberState.DEAD: "dead",
+            MemberState.LEFT: "left",
         }[record.state]
-        if record.state is MemberState.SUSPECT:
-            accuser = self.members.get(NodeId(record.accuser))
-            by = accuser.name if accuser is not None else short(record.accuser)
-            text += f": it does not answer {'this node' if accuser is self.own else by}"
+        fields: dict[str, object] = {
+            "member": record.name,
+            "id": short(record.id),
+            "address": record.address,
+        }
         is_good_news = record.state in (MemberState.ALIVE, MemberState.LEFT)
-        return LogLine(
-            INFO if is_good_news else WARNING,
-            f"{record.name} ({short(record.id)}, {record.address}) {text}",
-        )
+        # A death that nobody had suspected was proved: its process ended, or it has a successor.
+        accuser_id = record.accuser or (known.accuser if known is not None else b"")
+        if accuser_id and not is_good_news:
+            accuser = self.members.get(NodeId(accuser_id))
+            fields["accuser"] = accuser.name if accuser is not None else short(accuser_id)
+        return LogLine(INFO if is_good_news else WARNING, log_text(phrase, **fields))

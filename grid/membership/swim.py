@@ -51,7 +51,7 @@ from grid.membership.messages import (
 from grid.membership.options import MembershipOptions
 from grid.membership.probing import Prober, Relay
 from grid.membership.process_death import ProcessDeaths, watched_by, watchers_of
-from grid.types import WARNING, Address, LogLine, NodeId, SetTimer
+from grid.types import WARNING, Address, LogLine, NodeId, SetTimer, log_text
 
 PERIOD_TIMER = "swim-period"
 DIRECT_TIMER = "swim-direct"
@@ -210,9 +210,11 @@ class Swim:
             del self._stream_only[next(iter(self._stream_only))]
         effects = self._exchange(target.address)
         if count == STREAM_ONLY_WARNING:
-            text = (
-                f"{target.name} ({target.address}) answers on TCP but not on UDP: "
-                f"let UDP port {target.port} pass the firewalls between the machines"
+            text = log_text(
+                "answers on TCP but not on UDP",
+                member=target.name,
+                address=target.address,
+                hint=f"let UDP port {target.port} pass the firewalls between the machines",
             )
             effects.append(LogLine(WARNING, text))
         return effects

@@ -10,7 +10,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from grid.partition.table import PartitionTable
-from grid.types import INFO, PARTITION_COUNT, WARNING, LogLine, NodeId, PartitionId, short
+from grid.types import (
+    INFO,
+    PARTITION_COUNT,
+    WARNING,
+    LogLine,
+    NodeId,
+    PartitionId,
+    log_text,
+    short,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +82,31 @@ def describe_change(old: PartitionTable, new: PartitionTable) -> list[LogLine]:
         lines.append(
             LogLine(
                 INFO,
-                f"partition table {new.term}.{new.version}: {len(new.order)} nodes, "
-                f"{change.moved + change.accepted} partitions changed owner",
+                log_text(
+                    "partition table",
+                    version=f"{new.term}.{new.version}",
+                    nodes=len(new.order),
+                    changed_owner=change.moved + change.accepted,
+                ),
             )
         )
     lines += [
-        LogLine(WARNING, f"{short(node_id)} is gone: the backups of {count} partitions promoted")
+        LogLine(WARNING, log_text("backups promoted", former=short(node_id), partitions=count))
         for node_id, count in sorted(change.promoted.items())
     ]
     if change.lost:
         lines.append(
             LogLine(
                 WARNING,
-                f"{change.lost} partitions lost with the nodes that held them; their keys "
-                "raise PartitionLostError until the loss is accepted (grid accept-loss)",
+                log_text(
+                    "data lost",
+                    partitions=change.lost,
+                    hint="their keys raise PartitionLostError until 'grid accept-loss'",
+                ),
             )
         )
     if change.newly_unprotected:
-        lines.append(LogLine(INFO, f"{change.newly_unprotected} partitions are without backup"))
+        lines.append(LogLine(INFO, log_text("without backup", partitions=change.newly_unprotected)))
     if change.is_protected_again:
         lines.append(LogLine(INFO, "balanced, all partitions have a backup"))
     return lines

@@ -116,7 +116,7 @@ class Coordinator:
         epochs = [1] * PARTITION_COUNT
         table = make_table(stamp, [self._own_id], owners, epochs, backup_count=self._backup_count)
         return [
-            LogLine(INFO, f"founding a cluster ({short(self._own_id)})"),
+            LogLine(INFO, f"founding a cluster id={short(self._own_id)}"),
             *self._follower.adopt(table),
             *self._check_in(DEBOUNCE_S),
         ]
@@ -338,7 +338,7 @@ class Coordinator:
             self._term_floor = max(self._term_floor, stamp.term)
             return self._check_in(DEBOUNCE_S)
         return [
-            LogLine(INFO, f"giving way to the coordinator {short(stamp.coordinator)}"),
+            LogLine(INFO, f"giving way to a coordinator id={short(stamp.coordinator)}"),
             *self._check_in(STAND_DOWN_S),
         ]
 

@@ -13,7 +13,16 @@ from typing import Literal
 from grid.partition.messages import Holding, HoldingRole
 from grid.partition.steps import Facts, Roles
 from grid.partition.table import PartitionTable
-from grid.types import PARTITION_COUNT, WARNING, LogLine, NodeId, PartitionId, TableStamp, short
+from grid.types import (
+    PARTITION_COUNT,
+    WARNING,
+    LogLine,
+    NodeId,
+    PartitionId,
+    TableStamp,
+    log_text,
+    short,
+)
 
 
 @dataclass(slots=True)
@@ -141,9 +150,11 @@ class Round:
                 filled |= dict.fromkeys(brought, node_id)
                 continue
             del self.held[node_id]
-            text = (
-                f"{short(node_id)} is not admitted: it and this cluster both hold entries "
-                f"of {len(conflicting)} partitions; empty one side (restart it) to merge"
+            text = log_text(
+                "not admitted",
+                id=short(node_id),
+                partitions=len(conflicting),
+                hint="both sides hold entries of them; empty one (restart it) to merge",
             )
             excluded.append((node_id, LogLine(WARNING, text)))
         return excluded

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from grid.errors import ProtocolError
 from grid.membership.messages import MembershipMessage
 from grid.transport.multicast import MulticastSockets
-from grid.types import Address, NodeId
+from grid.types import Address, NodeId, log_text
 from grid.wire.catalog import decode_membership, encode
 from grid.wire.datagram import (
     DATAGRAM_BYTES_MAX,
@@ -42,9 +42,9 @@ STRANGERS_MAX = 1_000
 """Strangers told apart; of more than that nothing is said any more."""
 
 REASONS = {
-    "other_cluster": "has another cluster name than this one",
+    "other_cluster": "it has another cluster name than this one",
     "other_secret": (
-        "has the same cluster name but another secret than this one, or one of them has none "
+        "it has the same cluster name but another secret than this one, or one of them has none "
         "(copy cluster.toml to every machine)"
     ),
 }
@@ -146,4 +146,4 @@ class DatagramPort:
             self._strangers |= seen
             if not is_known:
                 reason = REASONS[rejection]
-                logger.warning("a node at %s is ignored: it %s", source.host, reason)
+                logger.warning(log_text("node ignored", host=source.host, reason=reason))

@@ -35,7 +35,7 @@ from typing import NamedTuple
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.changes import compare
 from grid.partition.table import PartitionTable
-from grid.types import PARTITION_COUNT, short
+from grid.types import PARTITION_COUNT, log_text, short
 from grid.wire.control import Event
 
 logger = logging.getLogger("grid.events")
@@ -108,7 +108,10 @@ class EventLog:
         self.add(
             "promoted", text, source=source_name, partitions=partitions, lost_at_most=lost_at_most
         )
-        logger.log(logging.WARNING if lost_at_most else logging.INFO, "%s", text)
+        line = log_text(
+            "took over", source=source_name, partitions=partitions, lost_at_most=lost_at_most
+        )
+        logger.log(logging.WARNING if lost_at_most else logging.INFO, line)
 
 
 def changes_between(old: PartitionTable | None, new: PartitionTable) -> list[Change]:

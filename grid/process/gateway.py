@@ -25,7 +25,7 @@ from grid.errors import ProtocolError, StartError
 from grid.process.http import is_http
 from grid.transport.stream import receive_exactly
 from grid.transport.unix import is_trusted, socket_name
-from grid.types import Address, NodeId
+from grid.types import Address, NodeId, log_text
 from grid.wire.handshake import (
     DEADLINE_S,
     HELLO_BYTES,
@@ -48,6 +48,9 @@ UNPROVEN_MAX = 256
 """Connections in the handshake, or of HTTP, at once; beyond it the oldest is closed."""
 
 BACKLOG = 512
+ACCEPT_PAUSE_S = 0.1
+"""After a failure to accept, until the next attempt."""
+
 PORT_TRIES = 20
 """With port 0: how many free TCP ports are tried until the UDP port is free as well."""
 
@@ -161,14 +164,18 @@ class Gateway:
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        is_failing = False
         while True:
             try:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:
                 # Out of file descriptors, most likely: those waiting are served later.
-                logger.warning("cannot accept a connection: %s", error)
-                await asyncio.sleep(0.1)
+                if not is_failing:
+                    logger.warning(log_text("cannot accept connections", reason=error))
+                is_failing = True  # Said once, not ten times a second.
+                await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            is_failing = False
             if sock.family == socket.AF_UNIX and not is_trusted(sock):
                 self.refused_count += 1
                 sock.close()  # Another user's: the kernel says so before anything is read.

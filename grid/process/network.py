@@ -45,7 +45,7 @@ from grid.process.status import status_document, view_of
 from grid.process.surroundings import Surroundings
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream, attach
-from grid.types import NODE_ID_BYTES, NodeId, PartitionId, Payload, short
+from grid.types import NODE_ID_BYTES, NodeId, PartitionId, Payload, log_text, short
 from grid.wire.catalog import decode_supervisor_to_network, encode
 from grid.wire.family import (
     Accounting,
@@ -251,7 +251,8 @@ class NetworkProcess:
         total = len(self._roles())
         while not self._may_leave.is_set() and self._plane.follower.table is not None:
             if time.monotonic() >= deadline_s:
-                logger.warning("leaving with what could not be moved away in time")
+                left = len(self._roles())
+                logger.warning(log_text("leaving before all has moved", partitions=left))
                 return
             # Said again each time: the coordinator may be another one by now.
             self._driver.perform(self._plane.want_to_leave())

@@ -15,7 +15,7 @@ from grid.partition.messages import PartitionMessage
 from grid.process.tasks import NodeTasks
 from grid.replication.messages import ForStorage
 from grid.transport.stream import FrameStream, attach
-from grid.types import NodeId, Payload
+from grid.types import NodeId, Payload, log_text
 from grid.wire.catalog import decode_client_request, decode_exchange, decode_peer, encode
 from grid.wire.control import (
     Accepted,
@@ -71,7 +71,7 @@ class Sessions:
             sock.close()  # The handshake was the answer.
             return
         if len(self._streams) >= SESSIONS_MAX:
-            logger.warning("a connection is closed: %d are open already", SESSIONS_MAX)
+            logger.warning(log_text("too many connections", open=SESSIONS_MAX))
             sock.close()
             return
         self._number += 1
@@ -102,7 +102,7 @@ class Sessions:
     def _forget(self, number: int) -> None:
         stream = self._streams.pop(number, None)
         if stream is not None and stream.lost_reason is not None:
-            logger.warning("a connection is dropped: %s", stream.lost_reason)
+            logger.warning(log_text("connection dropped", reason=stream.lost_reason))
         self._tasks.session_lost(number)
 
     def _handle_exchange(self, number: int, sender: NodeId, body: Payload) -> None:

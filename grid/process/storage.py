@@ -38,7 +38,7 @@ from grid.storage.options import StorageOptions
 from grid.storage.partitions import MustWaitError
 from grid.storage.replies import Held
 from grid.storage.store import Store
-from grid.types import NODE_ID_BYTES
+from grid.types import NODE_ID_BYTES, log_text
 from grid.wire.catalog import DECODE_ERRORS, decode_storage_request, encode
 from grid.wire.family import StorageReady
 from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
@@ -354,7 +354,7 @@ class StorageProcess:
             self._reject(connection, error)
 
     def _reject(self, connection: ClientLink, error: Exception) -> None:
-        logger.warning("a client connection is dropped: it sent no request: %s", error)
+        logger.warning(log_text("connection dropped: no request", reason=error))
         self._drop(connection)
 
     def _drop(self, connection: ClientLink) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from grid.process.storage_link import Link
 from grid.replication.replicator import Replicator
 from grid.storage.store import Store
+from grid.types import log_text, short
 from grid.wire.catalog import decode_network_to_storage, encode
 from grid.wire.family import (
     Accounting,
@@ -121,7 +122,8 @@ class NetworkEnd:
                 try:
                     replicator.receive(node_id, index, message)
                 except msgspec.MsgspecError as error:
-                    logger.warning("node %s sent what is no stream: %s", node_id.hex()[:8], error)
+                    text = log_text("no stream message", id=short(node_id), reason=error)
+                    logger.warning(text)
                 self._has_progress = True
             case Serve(assignments=assignments, living=living, protects=protects):
                 replicator.protect(protects)

@@ -23,7 +23,7 @@ from grid.transport.interfaces import (
     usable_interfaces,
 )
 from grid.transport.multicast import MulticastSockets
-from grid.types import Address
+from grid.types import Address, log_text
 
 logger = logging.getLogger("grid.network")
 
@@ -89,15 +89,17 @@ class Surroundings:
 
     def _open_multicast(self, settings: NodeSettings) -> MulticastSockets | None:
         options = settings.discovery
-        hint = "" if self._has_seeds else "; set discovery.seeds to find the others"
+        hint = {} if self._has_seeds else {"hint": "set discovery.seeds to find the others"}
         try:
             sockets = MulticastSockets(options.multicast_group, options.multicast_port)
         except OSError as error:
-            logger.warning("no multicast discovery: %s%s", error.strerror or error, hint)
+            reason = error.strerror or error
+            logger.warning(log_text("no multicast discovery", error=reason, **hint))
             return None
         try:
             sockets.refresh(self._multicast_hosts(self._interfaces))
         except OSError as error:
             # It is tried again whenever the interfaces are looked at.
-            logger.warning("no multicast discovery yet: %s%s", error.strerror or error, hint)
+            reason = error.strerror or error
+            logger.warning(log_text("no multicast discovery yet", error=reason, **hint))
         return sockets

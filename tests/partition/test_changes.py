@@ -48,7 +48,7 @@ def test_move_is_counted() -> None:
     assert compare(old, new).moved == 3
     ((level, text),) = texts(old, new)
     assert level == INFO
-    assert text.endswith("3 nodes, 3 partitions changed owner")
+    assert text.endswith(" nodes=3 changed_owner=3")
 
 
 def test_promotion_names_whose_place_is_taken_and_what_has_no_backup_now() -> None:
@@ -56,8 +56,8 @@ def test_promotion_names_whose_place_is_taken_and_what_has_no_backup_now() -> No
     old = table(node(4), TWO, order=(ONE, TWO, THREE, node(4)))
     assert compare(old, new).promoted == {node(4): 3}
     _, promotion, unprotected = texts(old, new)
-    assert promotion == (WARNING, "00000000 is gone: the backups of 3 partitions promoted")
-    assert unprotected == (INFO, "3 partitions are without backup")
+    assert promotion == (WARNING, "backups promoted former=00000000 partitions=3")
+    assert unprotected == (INFO, "without backup partitions=3")
 
 
 def test_loss_is_warned_of_and_its_acceptance_told() -> None:
@@ -65,7 +65,7 @@ def test_loss_is_warned_of_and_its_acceptance_told() -> None:
     assert compare(old, lost).lost == 3
     warning = texts(old, lost)[0]
     assert warning[0] == WARNING
-    assert warning[1].startswith("3 partitions lost")
+    assert warning[1].startswith("data lost partitions=3 ")
     change = compare(lost, table(TWO, None))
     assert (change.accepted, change.moved) == (3, 0)
 

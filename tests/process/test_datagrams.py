@@ -289,7 +289,7 @@ def test_stranger_is_mentioned_once_per_host_and_once_per_boot_id(
     here, there, elsewhere = (udp_socket(stack, f"127.0.0.{n}") for n in (2, 3, 4))
     target.hear(stranger(5), here)
     assert [line.getMessage() for line in caplog.records] == [
-        f"a node at 127.0.0.2 is ignored: it {datagrams.REASONS['other_secret']}"
+        f'node ignored host=127.0.0.2 reason="{datagrams.REASONS["other_secret"]}"'
     ]
     for _ in range(3):
         target.hear(stranger(5), here)

@@ -157,6 +157,8 @@ def test_promotion_says_what_it_may_have_cost(
     assert (event.kind, event.text) == ("promoted", text)
     assert event.fields == {"source": "desk-2", "partitions": partitions, "lost_at_most": lost}
     assert [record.levelname for record in caplog.records] == ["WARNING" if lost else "INFO"]
+    (line,) = caplog.messages
+    assert line == f"took over source=desk-2 partitions={partitions} lost_at_most={lost}"
 
 
 # -- tables -----------------------------------------------------------------------------------

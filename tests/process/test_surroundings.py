@@ -183,8 +183,8 @@ def test_multicast_that_is_unavailable_is_said_once_and_works_later(
     machine.join_error = OSError(errno.ENODEV, "No such device")
     here = around(seeds=seeds)
     assert [record.getMessage() for record in caplog.records] == [
-        "no multicast discovery yet: No such device"
-        + ("" if seeds else "; set discovery.seeds to find the others")
+        'no multicast discovery yet error="No such device"'
+        + ("" if seeds else ' hint="set discovery.seeds to find the others"')
     ]
     assert not here.refresh()
     machine.join_error = None
@@ -200,7 +200,7 @@ def test_multicast_port_of_somebody_else_leaves_the_seeds(
     machine.open_error = OSError(errno.EADDRINUSE, "Address already in use")
     here = around()
     assert here.multicast is None
-    assert "no multicast discovery: Address already in use; set discovery.seeds" in caplog.text
+    assert 'no multicast discovery error="Address already in use" hint=' in caplog.text
     assert not here.refresh()
     machine.interfaces = (WIFI,)
     assert here.refresh()

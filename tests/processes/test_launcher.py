@@ -11,7 +11,7 @@ from tests.processes.nodes import Node, node, run_grid, write_config
 
 def wait_until_all_ready(started: Node, count: int) -> None:
     """Wait until the newest table has that many nodes."""
-    started.wait_for(rf"partition table .*: {count} nodes")
+    started.wait_for(rf"partition table .*nodes={count} ")
     started.family()
 
 

@@ -42,7 +42,7 @@ def test_nothing_is_lost_when_nodes_leave_one_after_the_other(tmp_path: Path):
 def test_nodes_that_leave_together_do_not_wait_for_each_other(tmp_path: Path):
     config = write_config(tmp_path)
     with node("--config", str(config), "--nodes", "3") as started:
-        started.wait_for("partition table .*: 3 nodes")
+        started.wait_for("partition table .*nodes=3 ")
         started.family()
         with grid.connect(config=config) as client:
             client.map("entries").put_all(ENTRIES)

@@ -45,7 +45,7 @@ def test_seeds_replace_multicast(tmp_path: Path):
         config.write_text(text)
         with node("--config", str(config)) as second:
             second.wait_until_ready()
-            first.wait_for("partition table .*: 2 nodes")
+            first.wait_for("partition table .*nodes=2 ")
 
 
 def test_another_secret_is_refused_in_one_sentence(tmp_path: Path):
