@@ -27,7 +27,7 @@ from grid.storage.messages import (
     WithBackup,
 )
 from grid.wire.catalog import DECODE_ERRORS, decode_storage_reply, encode, encode_in_pieces
-from grid.wire.frame import HEADER_BYTES, FrameReader
+from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 
 WAITING_MAX = 10_000
 """Requests without a reply; further callers wait."""
@@ -115,8 +115,11 @@ class AsyncLink(asyncio.BufferedProtocol):
         else:
             pieces = encode_in_pieces(ask.request, ask.payload)
         length = sum(map(len, pieces))
+        framed = (length.to_bytes(HEADER_BYTES, "big"), *pieces)
+        if length < JOIN_BYTES_MAX:
+            framed = (b"".join(framed),)
         # One by one: `writelines` of Python 3.12.0 to 3.13.1 never says that the buffer is full.
-        for piece in (length.to_bytes(HEADER_BYTES, "big"), *pieces):
+        for piece in framed:
             self._transport.write(piece)
 
     def drop_late(self, now_s: float) -> None:
