@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -23,6 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from grid.process.counts import NodeCounts
 from grid.process.health import unhealthy_because
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,20 +31,6 @@ MEMBERS_MAX = 256
 """Members with series of their own: a quarter of a megabyte, in some ten milliseconds."""
 
 MEMBER_LABELS = ("member", "address", "id")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCounts:
-    """What this node has counted since its start, and the size of its network process."""
-
-    events: Mapping[str, int] = field(default_factory=dict)
-    """By kind, as in ``g.events()``."""
-    connections_refused: int = 0
-    datagrams_rejected: Mapping[str, int] = field(default_factory=dict)
-    """By reason."""
-    peer_messages_dropped: int = 0
-    writes_lost_at_most: int = 0
-    network_resident_bytes: int = 0
 
 
 def exposition(document: dict[str, Any], counts: NodeCounts) -> bytes:

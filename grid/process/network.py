@@ -31,12 +31,12 @@ from grid.partition.messages import Holding, HoldingRole
 from grid.partition.table import PartitionTable
 from grid.process.child import keep_freed_memory
 from grid.process.control_plane import ControlPlane
+from grid.process.counts import NodeCounts
 from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
 from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
 from grid.process.http import HttpPages
-from grid.process.metrics import NodeCounts
 from grid.process.pages import Snapshot
 from grid.process.relatives import StorageLinks, take_socket
 from grid.process.sessions import Sessions

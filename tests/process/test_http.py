@@ -15,8 +15,8 @@ import pytest
 
 from grid.process import gateway as gateway_module
 from grid.process import http as http_module
+from grid.process.counts import NodeCounts
 from grid.process.http import HEAD_BYTES_MAX, HEADERS_MAX, LINGER_BYTES_MAX, is_http
-from grid.process.metrics import NodeCounts
 from grid.process.pages import Snapshot
 from grid.process.status import status_document
 from grid.transport.stream import dial

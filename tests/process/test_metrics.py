@@ -9,7 +9,8 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from grid.process.metrics import MEMBERS_MAX, NodeCounts, exposition
+from grid.process.counts import NodeCounts
+from grid.process.metrics import MEMBERS_MAX, exposition
 from grid.process.status import status_document
 
 from .test_events import table

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from grid.process.metrics import NodeCounts
+from grid.process.counts import NodeCounts
 from grid.process.pages import Answer, Snapshot, respond
 from grid.process.status import status_document
 
