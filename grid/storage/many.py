@@ -228,6 +228,13 @@ class ManyEntries:
             for key in keys:
                 table.expiries.forget(key)
 
+    def took_over(self, held: Partition) -> None:
+        """A copy has become a primary: take note of what it holds."""
+        for table in held.tables.values():
+            largest_bytes = max(map(len, table.records.values()), default=0)
+            self.largest_bytes = max(self.largest_bytes, largest_bytes)
+            self.has_expiries = self.has_expiries or table.expiries is not None
+
     def note_size(self, value_bytes: int) -> None:
         """Take note of a value's size, before it is stored."""
         if value_bytes + VERSION_BYTES > self.largest_bytes:

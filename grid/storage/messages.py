@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import blake2b
+from typing import Annotated
 
 import msgspec
 
@@ -28,6 +29,9 @@ PAGE_BYTES = 1024 * 1024
 """A page of a scan ends with the entry that reaches this size."""
 
 LARGE_VALUE_BYTES = 64 * 1024
+
+ClientId = Annotated[bytes, msgspec.Meta(max_length=16)]
+"""What a storage process knows a client by."""
 
 Epochs = list[tuple[int, int]]
 """(partition, epoch) of each partition that a request concerns."""
@@ -79,7 +83,7 @@ class PutIf(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Write one entry if the condition holds: `Done` with count 1.
 
     If not: `Done` with count 0, or the present entry as `Found` when it should be absent.
-    `ttl_ms` is 0 for an entry that stays.
+    `ttl_ms` is 0 for an entry that stays, below 0 for one that ends when it would have before.
     """
 
     request: int
@@ -239,6 +243,37 @@ class Survived(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=16):
     version: int
 
 
+class GetUnlessDone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=17):
+    """Read one entry, as `Get`, unless a write of a client has been carried out already.
+
+    If it has, `Done` with its version. `client` and `operation` name the write.
+    """
+
+    request: int
+    map: str
+    partition: int
+    epoch: int
+    key: bytes
+    client: ClientId
+    operation: int
+
+
+class InNameOf(msgspec.Struct, array_like=True, frozen=True, tag=18):
+    """Write as another client, under that one's number: the reply's is the same.
+
+    Unlike a client's own, a write whose condition does not hold is not remembered: it may be tried
+    again under its number, with another version.
+    """
+
+    client: ClientId
+    write: PutIf | Delete | WithBackup
+
+    @property
+    def request(self) -> int:
+        """The number of the request."""
+        return self.write.request
+
+
 class Found(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """The entry's record."""
 
@@ -342,6 +377,8 @@ Request = (
     | WithBackup
     | Flush
     | Survived
+    | GetUnlessDone
+    | InNameOf
 )
 Reply = Found | FoundLarge | Missing | Done | Records | Taken | Page | Refused
 

@@ -27,7 +27,9 @@ from grid.storage.messages import (
     Found,
     Get,
     GetAll,
+    GetUnlessDone,
     Increment,
+    InNameOf,
     Missing,
     Put,
     PutAll,
@@ -47,6 +49,7 @@ from grid.storage.messages import (
 from grid.storage.options import StorageOptions
 from grid.storage.partition import Partition, Table
 from grid.storage.partitions import Partitions, RefusedError
+from grid.storage.protection import check_protected, flush, survived
 from grid.storage.record import SEQUENCE_BITS, VERSION_BYTES, added, version_of
 from grid.storage.replies import Held, found
 from grid.storage.results import KeptResult, kept
@@ -75,11 +78,14 @@ class Store:
         self.release = self._held.release
         self.holdings = self._held.holdings
         self._client = b""
+        self._keeps_failures = True
+        """A write whose condition does not hold is not tried again under its number."""
         self.protects = False
         """Whether the table provides for backups at all."""
         self._scans = Scans(self._by_id, clock)
         self._many = many = ManyEntries(self._held, options, clock)
         self.expire = many.expire
+        self.took_over = many.took_over
         self._handlers: dict[type[Request], Callable[[Any], Reply | Held]] = {
             Get: self._get,
             Put: self._put,
@@ -95,22 +101,16 @@ class Store:
             Clear: many.clear,
             Scan: self._scan,
             WithBackup: self._with_backup,
-            Flush: self._flush,
-            Survived: self._survived,
+            Flush: lambda request: flush(request, self._held, protects=self.protects),
+            Survived: lambda request: survived(request, self._held),
+            GetUnlessDone: self._get_unless_done,
+            InNameOf: self._in_name_of,
         }
 
     @property
     def has_expiries(self) -> bool:
         """Whether some entry has, or had, a time to live."""
         return self._many.has_expiries
-
-    def took_over(self, held: Partition) -> None:
-        """A copy has become a primary: take note of what it holds."""
-        many = self._many
-        for table in held.tables.values():
-            largest_bytes = max(map(len, table.records.values()), default=0)
-            many.largest_bytes = max(many.largest_bytes, largest_bytes)
-            many.has_expiries = many.has_expiries or table.expiries is not None
 
     # -- requests -------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Store:
         except RefusedError as refusal:
             return Refused(request.request, refusal.reason, refusal.partition)
 
-    def _get(self, request: Get) -> Reply | Held:
+    def _get(self, request: Get | GetUnlessDone) -> Reply | Held:
         held = self._by_id.get(request.partition)
         if held is None or held.read_gate != request.epoch:
             held = self._held.get(request.partition, request.epoch)  # Says why not.
@@ -140,6 +140,18 @@ class Store:
         if record is not None and len(record) <= LARGE_VALUE_BYTES:
             return Found(request.request, record)
         return found(request.request, record)
+
+    def _get_unless_done(self, request: GetUnlessDone) -> Reply | Held:
+        held = self._held.get(request.partition, request.epoch)
+        known = held.results.clients.get(request.client)
+        number = request.operation
+        if known is None or (number > known.floor and number not in known.results):
+            return self._get(request)
+        done = known.results.get(number)
+        if not isinstance(done, Done):
+            raise RefusedError(RefusalReason.FORGOTTEN, request.partition)
+        reply = Done(request.request, done.count, done.version)
+        return self._when_confirmed(held, request, reply)
 
     def _put(self, request: Put) -> Reply | Held:
         number, key, value = request.request, request.key, request.value
@@ -186,12 +198,12 @@ class Store:
         present = self._living(held.table(request.map), request.key)
         match request.condition:
             case Condition.ABSENT if present is not None:
-                reply = self._keep(held, Found(request.request, present))
+                reply = self._unchanged(held, Found(request.request, present))
                 return self._when_confirmed(held, request, reply)
             case Condition.PRESENT if present is None:
-                return self._keep(held, Done(request.request, 0))
+                return self._unchanged(held, Done(request.request, 0))
             case Condition.SAME if present is None or version_of(present) != request.version:
-                return self._keep(held, Done(request.request, 0))
+                return self._unchanged(held, Done(request.request, 0))
         record = self._store(held, request, request.value, request.ttl_ms, Result.STORED)
         version = int.from_bytes(record[:VERSION_BYTES], "big")
         return self._keep(held, Done(request.request, 1, version))
@@ -202,7 +214,7 @@ class Store:
             return again
         present = self._living(held.table(request.map), request.key)
         if present is None or (request.version and version_of(present) != request.version):
-            return self._keep(held, Done(request.request, 0))
+            return self._unchanged(held, Done(request.request, 0))
         self._remove(held, request, Result.REMOVED)
         version = (held.epoch << SEQUENCE_BITS) + held.sequence
         return self._keep(held, Done(request.request, 1, version))
@@ -213,7 +225,7 @@ class Store:
             return again
         present = self._living(held.table(request.map), request.key)
         if present is None:
-            return self._keep(held, Missing(request.request))
+            return self._unchanged(held, Missing(request.request))
         self._remove(held, request, Result.TAKEN)
         self._keep_result(held, request.request, kept(request.request, present))
         return found(request.request, present)
@@ -263,13 +275,25 @@ class Store:
             raise RefusedError(RefusalReason.FORGOTTEN, partition_id)
         return found(number, result.record) if isinstance(result, Found) else result
 
-    def _keep(self, held: Partition, reply: Done | Found | Missing) -> Reply:
-        """Keep a result for a repeated request, and return the reply.
+    def _in_name_of(self, request: InNameOf) -> Reply | Held:
+        self._client, self._keeps_failures = request.client, False
+        try:
+            return self._handlers[type(request.write)](request.write)
+        finally:
+            self._keeps_failures = True
 
-        Also of one that has changed nothing: a try that was held up on its way may arrive after
-        its repetition, and must not be carried out then. Copies need not know these: what was
-        sent to another node does not arrive here.
+    def _unchanged(self, held: Partition, reply: Done | Found | Missing) -> Reply:
+        """Keep the result of a write that has changed nothing, and return the reply.
+
+        A try that was held up on its way may arrive after its repetition, and must not be carried
+        out then. Copies need not know these: what was sent to another node does not arrive here.
         """
+        if self._keeps_failures:
+            return self._keep(held, reply)
+        return found(reply.request, reply.record) if isinstance(reply, Found) else reply
+
+    def _keep(self, held: Partition, reply: Done | Found | Missing) -> Reply:
+        """Keep a result for a repeated request, and return the reply."""
         if isinstance(reply, Found):
             self._keep_result(held, reply.request, kept(reply.request, reply.record))
             return found(reply.request, reply.record)
@@ -342,7 +366,9 @@ class Store:
 
     # -- copies ---------------------------------------------------------------------------
 
-    def _when_confirmed(self, held: Partition, request: Get | PutIf, reply: Reply) -> Reply | Held:
+    def _when_confirmed(
+        self, held: Partition, request: Get | GetUnlessDone | PutIf, reply: Reply
+    ) -> Reply | Held:
         """Let a reader wait for a write whose writer waits for a backup."""
         sequence = held.unconfirmed.get((request.map, request.key))
         return reply if sequence is None else Held(reply, ((held, sequence),))
@@ -358,7 +384,7 @@ class Store:
         else:
             chosen = [self._held.get(write.partition, write.epoch)]
             entries = [(write.partition, write.key)]
-        self._check_protected(chosen)
+        check_protected(chosen)
         before = {held.partition_id: held.sequence for held in chosen}
         self._many.is_with_backup = True
         try:
@@ -372,26 +398,3 @@ class Store:
                 held.unconfirmed[write.map, key] = held.sequence
         waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
         return Held(reply.reply if isinstance(reply, Held) else reply, waits) if waits else reply
-
-    def _flush(self, request: Flush) -> Reply | Held:
-        self._held.check(request.epochs)
-        chosen = [self._by_id[p] for p, _ in request.epochs]
-        if self.protects:
-            self._check_protected(chosen)
-        done = Done(request.request, 0)
-        waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
-        return Held(done, waits) if self.protects and waits else done
-
-    @staticmethod
-    def _check_protected(chosen: list[Partition]) -> None:
-        for held in chosen:
-            if not held.is_protected:
-                raise RefusedError(RefusalReason.NO_BACKUP, held.partition_id)
-
-    def _survived(self, request: Survived) -> Reply:
-        held = self._held.get(request.partition, request.epoch)
-        epoch, sequence = request.version >> SEQUENCE_BITS, request.version % (1 << SEQUENCE_BITS)
-        survived = held.has_survived(epoch, sequence)
-        if survived is None:
-            raise RefusedError(RefusalReason.FORGOTTEN, request.partition)
-        return Done(request.request, int(survived))

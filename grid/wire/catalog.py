@@ -34,7 +34,7 @@ from grid.executor.messages import (
 from grid.membership.messages import MembershipMessage, PushPull
 from grid.partition.messages import PartitionMessage
 from grid.replication.messages import ForStorage
-from grid.storage.messages import PutIf, StorageReply, StorageRequest, WithBackup
+from grid.storage.messages import InNameOf, PutIf, StorageReply, StorageRequest, WithBackup
 from grid.types import Payload
 from grid.wire.control import ControlReply, ControlRequest
 from grid.wire.family import (
@@ -54,12 +54,14 @@ encode = _encoder.encode
 
 
 def encode_in_pieces(message: object, payload: bytes) -> tuple[bytes, bytes]:
-    """Encode a `PutIf`, with a backup or not, whose value continues with `payload`, not copied.
+    """Encode a `PutIf`, wrapped or not, whose value continues with `payload`, not copied.
 
     Returns: what to send one after the other. The value is the last field; msgpack puts a length
     in front of it, which is replaced by that of the whole.
     """
-    write = message.write if isinstance(message, WithBackup) else message
+    write = message
+    while isinstance(write, InNameOf | WithBackup):
+        write = write.write
     assert isinstance(write, PutIf), "no other message has a large value"
     start = bytes(write.value)
     head = encode(message)[: -len(start) - 2]  # bin 8: its code and one byte of length.

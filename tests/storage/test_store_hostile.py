@@ -17,7 +17,9 @@ from grid.storage.messages import (
     FoundLarge,
     Get,
     GetAll,
+    GetUnlessDone,
     Increment,
+    InNameOf,
     Missing,
     Page,
     Put,
@@ -76,6 +78,8 @@ ANSWERS: dict[type[Request], tuple[type[Reply], ...]] = {
     WithBackup: (Done, Found, FoundLarge, Missing),
     Flush: (Done,),
     Survived: (Done,),
+    GetUnlessDone: (Found, FoundLarge, Missing, Done),
+    InNameOf: (Done, Found, FoundLarge, Missing),
 }
 
 # Mostly right, so that what is behind the checks is reached as well.
@@ -102,20 +106,19 @@ writes = st.one_of(
     st.builds(PutAll, *many, some_values, whole_numbers, whole_numbers),
     st.builds(RemoveAll, *many, whole_numbers),
 )
+put_ifs = st.builds(
+    PutIf, *one, st.sampled_from(Condition), versions, whole_numbers, value.map(memoryview)
+)
+clients = st.sampled_from([b"", b"client-of-16-byt"])
 any_request: st.SearchStrategy[Request] = st.one_of(
     st.builds(WithBackup, writes),
+    st.builds(InNameOf, clients, put_ifs | st.builds(WithBackup, writes)),
+    st.builds(GetUnlessDone, *one, clients, whole_numbers),
     st.builds(Flush, requests, pairs),
     st.builds(Survived, requests, partitions, epochs, whole_numbers),
     st.builds(Get, *one),
     st.builds(Put, *one, value),
-    st.builds(
-        PutIf,
-        *one,
-        st.sampled_from(Condition),
-        versions,
-        whole_numbers,
-        value.map(memoryview),
-    ),
+    put_ifs,
     st.builds(Delete, *one, versions),
     st.builds(Take, *one),
     st.builds(Increment, *one, amounts),
@@ -127,9 +130,6 @@ any_request: st.SearchStrategy[Request] = st.one_of(
     st.builds(Clear, requests, maps, pairs),
     st.builds(Scan, requests, maps, pairs, whole_numbers, st.booleans()),
 )
-
-
-clients = st.sampled_from([b"", b"client-of-16-byt"])
 
 
 @given(st.lists(any_request, min_size=10, max_size=30), clients)
@@ -145,7 +145,7 @@ def test_every_request_gets_an_answer_of_its_kind(sent: list[Request], client: b
         reply = store.handle(decoded, client)
         reply = reply.reply if isinstance(reply, Held) else reply
         # Who uses a number again is told what became of the request that had it first.
-        told_again = (Done, Found, Missing) if client else ()
+        told_again = (Done, Found, Missing) if client or isinstance(request, InNameOf) else ()
         assert isinstance(reply, (*ANSWERS[type(request)], *told_again, Refused))
         assert decode_storage_reply(encode(reply)).request == 1  # type: ignore[union-attr]
     while store.expire():

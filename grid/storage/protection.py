@@ -1,0 +1,46 @@
+"""Questions about the safety of what was written: whether backups have it, whether it survived.
+
+Not here: writes that wait for a backup themselves (``store.py``), what confirms them
+(``replication/``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from grid.storage.messages import Done, Flush, RefusalReason, Reply, Survived
+from grid.storage.partition import Partition
+from grid.storage.partitions import Partitions, RefusedError
+from grid.storage.record import SEQUENCE_BITS
+from grid.storage.replies import Held
+
+
+def flush(request: Flush, partitions: Partitions, *, protects: bool) -> Reply | Held:
+    """Answer when the backups have what was written; at once if there are to be none.
+
+    Raises: RefusedError.
+    """
+    partitions.check(request.epochs)
+    chosen = [partitions.by_id[p] for p, _ in request.epochs]
+    if protects:
+        check_protected(chosen)
+    done = Done(request.request, 0)
+    waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
+    return Held(done, waits) if protects and waits else done
+
+
+def survived(request: Survived, partitions: Partitions) -> Reply:
+    """Say whether a write outlived every promotion. Raises: RefusedError."""
+    held = partitions.get(request.partition, request.epoch)
+    epoch, sequence = request.version >> SEQUENCE_BITS, request.version % (1 << SEQUENCE_BITS)
+    has_survived = held.has_survived(epoch, sequence)
+    if has_survived is None:
+        raise RefusedError(RefusalReason.FORGOTTEN, request.partition)
+    return Done(request.request, int(has_survived))
+
+
+def check_protected(chosen: Iterable[Partition]) -> None:
+    """Raise RefusedError unless all these have a complete backup."""
+    for held in chosen:
+        if not held.is_protected:
+            raise RefusedError(RefusalReason.NO_BACKUP, held.partition_id)
