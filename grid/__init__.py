@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from grid.client.async_map import AsyncMap
     from grid.client.async_session import AsyncGrid
     from grid.client.current import current
+    from grid.client.entry_processing import REMOVE
     from grid.client.executor import GridExecutor
     from grid.client.map import Map
     from grid.client.session import Grid
@@ -53,6 +54,7 @@ _HOMES = {
     "grid.client.async_map": ("AsyncMap",),
     "grid.client.async_session": ("AsyncGrid",),
     "grid.client.current": ("current",),
+    "grid.client.entry_processing": ("REMOVE",),
     "grid.client.executor": ("GridExecutor",),
     "grid.client.map": ("Map",),
     "grid.client.session": ("Grid",),
@@ -80,6 +82,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "REMOVE",
     "AsyncGrid",
     "AsyncMap",
     "AuthenticationError",

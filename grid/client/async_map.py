@@ -1,7 +1,7 @@
 """The distributed map for asyncio programs: the same names as `Map`, to be awaited.
 
-Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), how they reach
-the cluster (``aio.py``).
+Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), what runs at the
+data (``map_at_data.py``), how they reach the cluster (``aio.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 from grid.client.aio import AsyncShell
+from grid.client.at_data import AtData
 from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
+from grid.client.map_at_data import AsyncMapAtData
 from grid.client.map_operations import MapOperations
 from grid.client.scanning import Scanning
 from grid.client.tokens import WriteToken, pack_token
@@ -25,18 +27,23 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 
-class AsyncMap(Generic[K, V]):
+class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
     """A map shared by everybody who is connected to the cluster; see `Map` for its promises."""
 
     def __init__(
-        self, name: str, shell: AsyncShell, limits: StorageOptions, *, backup_ack: bool = False
+        self,
+        name: str,
+        shell: AsyncShell,
+        limits: StorageOptions,
+        at_data: AtData,
+        *,
+        backup_ack: bool = False,
     ) -> None:
         """Use `AsyncGrid.map` instead."""
-        self.name = name
+        super().__init__(name, at_data, backup_ack=backup_ack)
         self._shell = shell
         self._run = shell.run
         self._ask = shell.on_partition
-        self._is_acked = backup_ack
         self._entries = EntryOperations(name, shell.core, limits)
         self._operations = MapOperations(name, shell.core, limits)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from grid.client.aio import AsyncShell
 from grid.client.async_map import AsyncMap
+from grid.client.at_data import AtData
 from grid.client.connections import Connections
 from grid.client.executor import GridExecutor
 from grid.client.safety import flush, survived
@@ -41,7 +42,7 @@ class AsyncGrid:
     ) -> None:
         """Use `grid.aconnect()` instead. `connect` runs in a thread, when this is entered."""
         self._connect = connect
-        self._opened: tuple[Connections, AsyncShell] | None = None
+        self._opened: tuple[Connections, AsyncShell, AtData] | None = None
         self._storage_options = storage_options or StorageOptions()
         self._executor_options = executor_options or ExecutorOptions()
         self._executors: list[GridExecutor] = []
@@ -66,7 +67,8 @@ class AsyncGrid:
         Raises: GridError for an empty or overlong name.
         """
         check_map_name(name)
-        return AsyncMap(name, self._shell, self._storage_options, backup_ack=backup_ack)
+        limits, at_data = self._storage_options, self._parts()[2]
+        return AsyncMap(name, self._shell, limits, at_data, backup_ack=backup_ack)
 
     def executor(self, *, when_full: Literal["wait", "raise"] = "raise") -> GridExecutor:
         """Return an executor over all workers; await its futures by `asyncio.wrap_future`.
@@ -129,7 +131,9 @@ class AsyncGrid:
                 except BaseException:
                     connections.close()
                     raise
-                self._opened = connections, AsyncShell(connections, view)
+                shell = AsyncShell(connections, view)
+                at_data = AtData(shell.core, self._storage_options, self.executor)
+                self._opened = connections, shell, at_data
         return self
 
     @property
@@ -140,7 +144,7 @@ class AsyncGrid:
     def _shell(self) -> AsyncShell:
         return self._parts()[1]
 
-    def _parts(self) -> tuple[Connections, AsyncShell]:
+    def _parts(self) -> tuple[Connections, AsyncShell, AtData]:
         if self._opened is None:
             raise GridError("not connected yet: use 'async with grid.aconnect() as g', or await it")
         return self._opened

@@ -16,6 +16,7 @@ Not here: encoding of keys and values (``entry_operations.py``), sockets (the sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -35,6 +36,8 @@ from grid.errors import (
 )
 from grid.storage.messages import (
     Clear,
+    GetUnlessDone,
+    InNameOf,
     RefusalReason,
     Refused,
     Reply,
@@ -114,14 +117,17 @@ class Core:
         make: MakeRequest,
         payload: bytes | None = None,
         tried: Tried | None = None,
+        deadline_s: float = math.inf,
     ) -> Operation[Reply]:
         """Carry out one request on the partition's owner.
 
         A shell that has `tried` it once already, and did not get a usual reply, says so.
+        `deadline_s` may be earlier than the usual one.
 
         Raises: PartitionLostError; OperationTimeoutError; OperationError.
         """
-        deadline_s = self.deadline() if tried is None else tried.ask.deadline_s
+        usual_s = self.deadline() if tried is None else tried.ask.deadline_s
+        deadline_s = min(deadline_s, usual_s)
         single = _Single(0 if tried is None else tried.ask.request.request)
         attempt = 0
         try:
@@ -157,7 +163,7 @@ class Core:
                 attempt += 1
         except _STOPPED as error:
             if single.was_sent:
-                _raise_unknown(error, "an earlier try may have been applied")
+                raise_unknown(error, "an earlier try may have been applied")
             raise
 
     def on_many(self, portions: Iterable[Portion]) -> Operation[None]:
@@ -191,9 +197,9 @@ class Core:
                 attempt += 1
         except _STOPPED as error:
             if rounds.has_written:
-                _raise_unknown(error, "other entries of the same call have been written")
+                raise_unknown(error, "other entries of the same call have been written")
             if rounds.may_have_written:
-                _raise_unknown(error, "an earlier try may have been applied")
+                raise_unknown(error, "an earlier try may have been applied")
             raise
 
     # -- what to do when it fails ---------------------------------------------------------
@@ -286,13 +292,13 @@ class _Single:
             if isinstance(ask.request, Survived):
                 message = "the write is so old that nobody knows any more"
                 raise OperationError(message, "not_applied")
-            if self.was_sent:
+            if self.was_sent or isinstance(ask.request, GetUnlessDone | InNameOf):
                 raise forgotten(ask.target)
             self.number = 0
         return reason
 
 
-def _raise_unknown(error: GridError, why: str) -> None:
+def raise_unknown(error: GridError, why: str) -> None:
     """Raise the same failure for a write that may have been applied, unless it says so itself."""
     if not isinstance(error, OperationError):
         raise OperationError(f"{error}; {why}", "unknown") from error

@@ -5,6 +5,7 @@ Runs in: worker processes, which `set_local_port` has told their node's port.
 
 from __future__ import annotations
 
+from grid.client.here import set_shell
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
 from grid.client.waiting import Waiting
@@ -31,6 +32,7 @@ def set_local_node(
     """
     global _local, _keys, _waiting
     _local, _keys, _waiting = (port, cluster, name), keys, waiting
+    set_shell(lambda: current()._shell)
 
 
 def current_node() -> str:

@@ -220,22 +220,26 @@ class EntryOperations:
         version: bytes = b"",
     ) -> SingleLarge:
         partition_id, data = encode_key(key, self._key_bytes_max)
-        tag, payload = split_value(value, self._value_bytes_max, key)
+        start, more = in_pieces(*split_value(value, self._value_bytes_max, key))
         ttl_ms = milliseconds(ttl)
-        is_large = len(payload) > LARGE_VALUE_BYTES
-        start = memoryview(tag if is_large else tag + payload)
 
         def make(request: int, epoch: int) -> PutIf:
             return PutIf(
                 request, self.name, partition_id, epoch, data, condition, version, ttl_ms, start
             )
 
-        more = payload if is_large else None
         return partition_id, _backed(make) if with_backup else make, more
 
 
 def _backed(make: MakeWrite) -> MakeRequest:
     return lambda request, epoch: WithBackup(make(request, epoch))
+
+
+def in_pieces(tag: bytes, payload: bytes) -> tuple[memoryview, bytes | None]:
+    """Return the value of a `PutIf` and, if it is large, what continues it: so it is not copied."""
+    if len(payload) > LARGE_VALUE_BYTES:
+        return memoryview(tag), payload
+    return memoryview(tag + payload), None
 
 
 def asks_backup(ack: Ack) -> bool:

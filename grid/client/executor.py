@@ -145,6 +145,20 @@ class GridExecutor(Executor):
             return submit(self._core.owner_of(partition_id), is_pinned=False)
         return submit(None, is_pinned=False)
 
+    def submit_near(
+        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float
+    ) -> TaskFuture[T]:
+        """Run ``fn(*args)`` where this partition lives if a worker is free there, else elsewhere.
+
+        For what a map has run at its data (``at_data.py``); `timeout` as for `submit_to`.
+        """
+        terms = Terms(
+            self._core.owner_of(partition_id),
+            attempts_max=self._options.attempts_max,
+            timeout_ms=_milliseconds(timeout),
+        )
+        return self._submit(dump_call(fn, args, {}), terms)
+
     def map(
         self,
         fn: Callable[..., T],

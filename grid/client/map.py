@@ -1,7 +1,8 @@
 """The distributed map as a Python program sees it: a mutable mapping over the whole cluster.
 
-Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), how they reach
-the cluster (``blocking.py``), the same map for asyncio (``async_map.py``).
+Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), what runs at the
+data (``map_at_data.py``), how they reach the cluster (``blocking.py``), the same map for asyncio
+(``async_map.py``).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
+from grid.client.at_data import AtData
 from grid.client.blocking import BlockingShell
 from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
+from grid.client.map_at_data import MapAtData
 from grid.client.map_operations import MapOperations
 from grid.client.scanning import Scanning
 from grid.client.tokens import WriteToken, pack_token
@@ -32,7 +35,7 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 
-class Map(MutableMapping[K, V], Generic[K, V]):
+class Map(MapAtData[K, V], MutableMapping[K, V]):
     """A map shared by everybody who is connected to the cluster.
 
     Operations on one entry are atomic, those on many are not atomic as a whole. Iteration never
@@ -58,14 +61,19 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     """
 
     def __init__(
-        self, name: str, shell: BlockingShell, limits: StorageOptions, *, backup_ack: bool = False
+        self,
+        name: str,
+        shell: BlockingShell,
+        limits: StorageOptions,
+        at_data: AtData,
+        *,
+        backup_ack: bool = False,
     ) -> None:
         """Use `Grid.map` instead."""
-        self.name = name
+        super().__init__(name, at_data, backup_ack=backup_ack)
         self._shell = shell
         self._run = shell.run
         self._ask = shell.on_partition
-        self._is_acked = backup_ack
         self._entries = EntryOperations(name, shell.core, limits)
         self._operations = MapOperations(name, shell.core, limits)
 

@@ -26,6 +26,7 @@ from grid.storage.messages import (
     Flush,
     Get,
     GetAll,
+    GetUnlessDone,
     RefusalReason,
     Refused,
     Reply,
@@ -35,7 +36,7 @@ from grid.storage.messages import (
     Survived,
 )
 
-READS = (Get, GetAll, Size, Scan, Flush, Survived)
+READS = (Get, GetAll, GetUnlessDone, Size, Scan, Flush, Survived)
 """They change nothing."""
 
 MakePortion = Callable[[int, "Claim", Sequence[int]], Request]

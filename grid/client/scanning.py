@@ -9,6 +9,7 @@ Not here: the snapshots (``storage/scans.py``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 from grid.client.core import Core
@@ -22,12 +23,19 @@ from grid.types import PARTITION_COUNT
 class Scanning:
     """One iteration."""
 
-    def __init__(self, core: Core, map_name: str, *, with_values: bool) -> None:
-        """Begin at the first partition."""
+    def __init__(
+        self,
+        core: Core,
+        map_name: str,
+        *,
+        with_values: bool,
+        partitions: Iterable[int] = range(PARTITION_COUNT),
+    ) -> None:
+        """Begin at the first of `partitions`."""
         self._core = core
         self._map_name = map_name
         self._with_values = with_values
-        self._remaining = list(range(PARTITION_COUNT))
+        self._remaining = list(partitions)
         self._asked: list[int] = []
         """The partitions of the open scan that are not finished, in its order."""
         self._target: Target | None = None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from grid.client.at_data import AtData
 from grid.client.blocking import BlockingShell
 from grid.client.connections import Connections, Gateway
 from grid.client.executor import GridExecutor
@@ -67,6 +68,8 @@ class Grid:
         self._executor_options = executor_options or ExecutorOptions()
         self._waiting = waiting
         self._executors: list[GridExecutor] = []
+        self._at_data = AtData(self._shell.core, self._storage_options, self.executor)
+        self._connections.call_after_fork(self._at_data.forget)
 
     def __repr__(self) -> str:
         """Name the cluster."""
@@ -86,7 +89,8 @@ class Grid:
         Raises: GridError for an empty or overlong name.
         """
         check_map_name(name)
-        return Map(name, self._shell, self._storage_options, backup_ack=backup_ack)
+        limits = self._storage_options
+        return Map(name, self._shell, limits, self._at_data, backup_ack=backup_ack)
 
     def executor(self, *, when_full: Literal["wait", "raise"] = "wait") -> GridExecutor:
         """Return an executor over all workers of the cluster, to be used with ``with``.

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from grid.client.async_map import AsyncMap
+from grid.client.at_data import AtData
 from grid.client.core import Core, MakeRequest
 from grid.client.map import Map
 from grid.client.routing import Place
@@ -292,7 +293,12 @@ class FakeShell:
         self, name: str = "m", limits: StorageOptions | None = None, *, backup_ack: bool = False
     ) -> Map[Any, Any]:
         options = limits or StorageOptions()
-        return Map(name, self, options, backup_ack=backup_ack)  # type: ignore[arg-type]  # what it uses
+        at_data = AtData(self.core, options, no_executor)
+        return Map(name, self, options, at_data, backup_ack=backup_ack)  # type: ignore[arg-type]  # what it uses
+
+
+def no_executor() -> Any:
+    raise AssertionError("there are no workers here")
 
 
 class FakeAsyncShell:
@@ -319,7 +325,9 @@ class Calls:
         self.users: Map[Any, Any] | AsyncMap[Any, Any] = shell.map(backup_ack=backup_ack)
         if kind == "asyncio":
             made: Any = FakeAsyncShell(shell)
-            self.users = AsyncMap("m", made, StorageOptions(), backup_ack=backup_ack)
+            options = StorageOptions()
+            at_data = AtData(shell.core, options, no_executor)
+            self.users = AsyncMap("m", made, options, at_data, backup_ack=backup_ack)
 
     def __call__(self, name: str, *arguments: Any, **named: Any) -> Any:
         result = getattr(self.users, name)(*arguments, **named)

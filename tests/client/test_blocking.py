@@ -15,6 +15,7 @@ import pytest
 
 from grid import GridError, Map
 from grid.api import LocalCluster
+from grid.client.at_data import AtData
 from grid.client.blocking import IDLE_MAX, BlockingShell
 from grid.client.connections import Connections
 from grid.client.map import Map as MapType
@@ -65,7 +66,9 @@ def shell(connections: Connections) -> Iterator[BlockingShell]:
 
 @pytest.fixture
 def users(shell: BlockingShell, request: pytest.FixtureRequest) -> Map[Any, Any]:
-    return MapType(request.node.nodeid[-200:], shell, StorageOptions())
+    limits = StorageOptions()
+    at_data = AtData(shell.core, limits, lambda: pytest.fail("nothing runs at the data here"))
+    return MapType(request.node.nodeid[-200:], shell, limits, at_data)
 
 
 def idle(shell: BlockingShell) -> list[BlockingConnection]:
