@@ -5,8 +5,8 @@ has its number (``turns.py``), which it keeps until a task has answered for it: 
 gives it back because it has taken long, and another one is sent.
 
 Deadlines. Without a timeout each task has the client's usual deadline, from when it is sent on;
-with one all of them have that. A call that is late cancels what has not started, and hears for a
-moment what has become of the rest.
+with one all of them have that; and none takes more than a minute. A call that is late cancels what
+has not started, and hears for a moment what has become of the rest.
 
 Not here: what a task does (``entry_processing.py``).
 """
@@ -33,8 +33,9 @@ from grid.wire.values import decode_record
 ENTRIES_MAX = 100
 """Keys of one task."""
 
-ATTEMPT_S_MAX = 60.0
-"""No attempt takes longer, or its results might be forgotten before it is known to be dead."""
+TASK_S_MAX = 60.0
+"""A task is over after that time, in queues and attempts: storage processes know the results of a
+client that is silent for twice as long, so what is run again still meets those of its first run."""
 
 WORD_S = 1.0
 """How long a call that is late waits for the word of the nodes."""
@@ -55,7 +56,7 @@ class What:
 
     map_name: str
     function: bytes
-    """(fn, args), as `dump` made it."""
+    """With its arguments, as `dump_call` made it."""
     default: bytes
     with_backup: bool
     timeout_s: float | None
@@ -132,8 +133,10 @@ class Applies:
 
     def _send(self, batch: _Batch) -> None:
         what = self._what
-        batch.deadline_s = self._core.deadline() if self._ends_s is None else self._ends_s
-        left_s = min(batch.deadline_s - self._core.clock(), ATTEMPT_S_MAX)
+        now_s = self._core.clock()
+        ends_s = self._core.deadline() if self._ends_s is None else self._ends_s
+        left_s = min(ends_s - now_s, TASK_S_MAX)
+        batch.deadline_s = now_s + left_s
         try:
             if left_s <= 0:
                 raise self._too_late()
@@ -160,7 +163,7 @@ class Applies:
     def _wait(self, *turn: Future[int]) -> Waits[None]:
         """Wait for a task, or a turn; take what has come back."""
         ends_s = self._ends_s
-        if ends_s is None:
+        if ends_s is None or self._under_way:
             deadlines = (batch.deadline_s for batch in self._under_way.values())
             ends_s = min(deadlines, default=self._turn_ends_s)
         if not (yield Until([*self._under_way, *turn], ends_s - self._core.clock())):

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
-from grid.client.calls import TASK_BYTES_MAX
+from grid.client.calls import TASK_BYTES_MAX, load_call
 from grid.client.core import Core, MakeRequest, raise_unknown
 from grid.client.entry_operations import in_pieces
 from grid.client.here import shell_here
@@ -84,7 +84,7 @@ class ApplyCall:
     client: bytes
     """In whose name."""
     function: bytes
-    """(fn, args), as `dump` made it."""
+    """With its arguments, as `dump_call` made it."""
     default: bytes
     """The value of what is not there; bytes, for each entry gets its own."""
     entries: list[Entry]
@@ -130,8 +130,7 @@ class Applying:
         self._core = core
         self._call = call
         self._deadline_s = deadline_s
-        loaded: tuple[Callable[..., Any], tuple[Any, ...]] = load(call.function)
-        self._function, self._args = loaded
+        self._function, self._args, _ = load_call(call.function)
 
     def on(self, entry: Entry) -> Operation[bytes | None]:
         """Apply to one entry; return its record, None if it is removed."""
@@ -221,7 +220,11 @@ class Applying:
         return self._named(make), more
 
     def _named(self, make: Callable[[int], PutIf | Delete]) -> MakeRequest:
-        """Write in the caller's name; the number is not one of this worker's."""
+        """Write in the caller's name and under its number, which is none of this worker's.
+
+        The reply bears it as well. It meets no other one: a blocking shell has one request at a
+        time on a connection.
+        """
         client, with_backup = self._call.client, self._call.with_backup
         return lambda _, epoch: InNameOf(
             client, WithBackup(make(epoch)) if with_backup else make(epoch)

@@ -55,8 +55,8 @@ class MapAtData(_OfMap, Generic[K, V]):
                 (then this returns None).
             args: further arguments of `fn`.
             default: what `fn` is given if there is no entry.
-            timeout: seconds for all of it; by default ``client.operation_deadline_s``. `fn` itself
-                may take a minute at most.
+            timeout: seconds for all of it, of which a minute at most is used; by default
+                ``client.operation_deadline_s``.
             ack: as for `put`.
 
         Raises: what `fn` raises, with the remote traceback as a note, and nothing is stored;
@@ -90,7 +90,7 @@ class MapAtData(_OfMap, Generic[K, V]):
         Few tasks, of up to 100 keys each; not atomic as a whole. With the first exception no more
         is begun, and it is raised when what was begun has ended: some entries have been changed
         then, others not. Without a `timeout` for all of it, each task has
-        ``client.operation_deadline_s``.
+        ``client.operation_deadline_s``; a minute is the most that one takes.
         """
         call = self._at_data.apply_many(
             self.name,

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
+from grid.client.calls import load_call
 from grid.client.core import Core
 from grid.client.entry_operations import MISSING
 from grid.client.futures import TaskFuture
@@ -26,7 +27,6 @@ from grid.client.waits import Until, Waits
 from grid.errors import OperationError, OperationTimeoutError, TaskTimeoutError
 from grid.types import PARTITION_COUNT, NodeId
 from grid.wire.keys import decode_keys
-from grid.wire.pickling import load
 from grid.wire.values import decode_record
 
 PARTITIONS_MAX = 16
@@ -44,7 +44,7 @@ class ReduceCall:
 
     map_name: str
     functions: bytes
-    """(map_fn, combine), as `dump` made them."""
+    """`map_fn`, and `combine` as its argument, as `dump_call` made them."""
     partitions: list[int]
     left_s: float
     """For all of it, from its start on."""
@@ -63,7 +63,7 @@ def run_reduce(call: ReduceCall) -> tuple[list[Any], list[int]]:
     shell = shell_here()
     clock = shell.core.clock
     began_s = clock()
-    map_fn, combine = load(call.functions)
+    map_fn, (combine,), _ = load_call(call.functions)
     total: Any = MISSING
     for index, partition_id in enumerate(call.partitions):
         if index and clock() - began_s >= SLICE_S:
@@ -108,7 +108,7 @@ class Reducing:
         combine: Combine,
         timeout_s: float | None,
     ) -> None:
-        """Start with nothing sent; `functions` are (map_fn, combine) as `dump` made them."""
+        """Start with nothing sent; `functions` are those of a `ReduceCall`."""
         self._means = means
         self._core = means.core
         self._map_name = map_name

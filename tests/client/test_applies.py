@@ -10,11 +10,13 @@ import pytest
 
 from grid import REMOVE, Map, OperationError, OperationTimeoutError
 from grid.client import entry_processing
-from grid.client.applies import ATTEMPT_S_MAX, ENTRIES_MAX, WORD_S, Applies, What
+from grid.client.applies import ENTRIES_MAX, TASK_S_MAX, WORD_S, Applies, What
+from grid.client.calls import dump_call
 from grid.client.means import KILL_AFTER_S, Means
 from grid.client.turns import AHEAD_MAX, Turns
 from grid.client.waits import Until, Waits
 from grid.errors import TaskTimeoutError
+from grid.replication.replicator import RESULTS_IDLE_S
 from grid.storage.options import StorageOptions
 from grid.types import PARTITION_COUNT
 from grid.wire.keys import encode_key
@@ -54,7 +56,7 @@ class Caller:
         timeout_s: float | None = None,
         with_backup: bool = False,
     ) -> Waits[dict[Any, Any]]:
-        what = What("m", dump((fn, args)), dump(0), with_backup, timeout_s)
+        what = What("m", dump_call(fn, args, {}), dump(0), with_backup, timeout_s)
         return Applies(self.means, what).run(keys)
 
     def run(self, call: Waits[Any], *between: Callable[[], object]) -> Any:
@@ -163,15 +165,28 @@ def test_an_exception_is_raised_when_what_was_begun_has_ended(holding: Caller):
     assert first.done()
 
 
-def test_each_task_has_the_usual_deadline_and_no_attempt_more_than_a_minute(caller: Caller):
+def test_each_task_has_the_usual_deadline_and_none_more_than_a_minute(caller: Caller):
     caller.run(caller.call(["a"]))
     caller.run(caller.call(["a"], timeout_s=2.0))
     caller.run(caller.call(["a"], timeout_s=3600.0))
     assert [timeout_s for _, timeout_s in caller.tasks.sent] == [
         DEADLINE_S + KILL_AFTER_S,
         2.0 + KILL_AFTER_S,
-        ATTEMPT_S_MAX + KILL_AFTER_S,
+        TASK_S_MAX + KILL_AFTER_S,
     ]
+
+
+def test_nobody_waits_longer_for_a_task_than_it_may_take(holding: Caller):
+    call = holding.call(["a"], timeout_s=3600.0)
+    until = next(call)
+    assert until.timeout_s == TASK_S_MAX
+    call.send(False)
+    with pytest.raises(OperationTimeoutError):
+        call.send(True)
+
+
+def test_results_are_known_much_longer_than_a_task_takes():
+    assert RESULTS_IDLE_S >= 2 * TASK_S_MAX
 
 
 # -- late -----------------------------------------------------------------------------------------

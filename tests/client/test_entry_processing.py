@@ -18,6 +18,7 @@ from grid import (
     ValueTooLargeError,
 )
 from grid.client import entry_processing
+from grid.client.calls import dump_call
 from grid.client.entry_processing import RESULT_BYTES, SLICE_S, ApplyCall, run_applies
 from grid.storage.messages import Get, GetUnlessDone, InNameOf, Request, WithBackup
 from grid.storage.results import RESULTS_KEPT
@@ -74,8 +75,9 @@ def call_of(
     **changes: Any,
 ) -> ApplyCall:
     entries = [(*encode_key(key, 1000), number) for key in keys]
-    functions = dump((fn, args))
-    call = ApplyCall("m", NAME, functions, dump(default), entries, False, 1 << 26, 15.0)
+    call = ApplyCall(
+        "m", NAME, dump_call(fn, args, {}), dump(default), entries, False, 1 << 26, 15.0
+    )
     return dataclasses.replace(call, **changes)
 
 
@@ -272,6 +274,20 @@ def test_a_number_too_old_to_be_known_leaves_it_unknown(cluster: FakeCluster, us
         apply(cluster, call_of("ann", number=number))
     with pytest.raises(OperationError, match="no longer knows") as raised:
         apply(cluster, call_of("ann", number=10))
+    assert raised.value.outcome == "unknown"
+    assert users["ann"] == RESULTS_KEPT + 1
+
+
+def test_so_does_one_that_became_too_old_while_the_function_ran(
+    cluster: FakeCluster, users: Map[Any, Any]
+):
+    def others() -> None:
+        for number in range(10, 11 + RESULTS_KEPT):
+            apply(cluster, call_of("ann", number=number))
+
+    meanwhile.append(others)
+    with pytest.raises(OperationError, match="no longer knows") as raised:
+        apply(cluster, call_of("ann"), None, None)
     assert raised.value.outcome == "unknown"
     assert users["ann"] == RESULTS_KEPT + 1
 

@@ -13,6 +13,7 @@ from grid import GridError, PoisonTaskError, TaskTimeoutError, WorkerLostError
 from grid.client.current import current_node
 from grid.client.executor import GridExecutor
 from grid.client.session import Grid
+from grid.wire.keys import encode_key
 from tests.client.gate import Gate, pass_gate
 from tests.client.jobs import die, fan_out
 from tests.processes.nodes import ask_until
@@ -35,6 +36,17 @@ def test_named_node_runs_the_task(client: Grid, pool: GridExecutor):
         futures = [pool.submit_to(current_node, node=name) for _ in range(5)]
         assert {future.result(DEADLINE_S) for future in futures} == {name}
         assert {future.node for future in futures} == {name}
+
+
+def test_task_of_a_partition_runs_where_that_lives(client: Grid, pool: GridExecutor):
+    users = client.map("near")
+    names = {node.id: node.name for node in client.nodes()}
+    for key in range(8):
+        partition_id, _ = encode_key(key, 100)
+        owner = users.owner_of(key)
+        assert owner is not None
+        future = pool.submit_near(partition_id, current_node, timeout=DEADLINE_S)
+        assert future.result(DEADLINE_S) == names[owner]
 
 
 def test_unknown_node_is_named_with_those_that_are_there(client: Grid, pool: GridExecutor):
