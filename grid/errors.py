@@ -18,6 +18,8 @@
         TaskTimeoutError           it ran longer than it was allowed to, and was ended
         WorkerLostError            worker or node died under the task, which may not run again
           PoisonTaskError          its workers died again and again: it is taken for the cause
+        MissingPackageError        the node lacks a package that the task imports; nothing ran
+        PythonVersionError         the node runs another minor version of Python; nothing ran
 
 Each docstring answers: who caused it, did state change, what now.
 """
@@ -109,3 +111,11 @@ class WorkerLostError(TaskError):
 
 class PoisonTaskError(WorkerLostError):
     """Every worker that ran this task died; the message says how each of them ended."""
+
+
+class MissingPackageError(TaskError):
+    """The node lacks a package that the task imports, and ran nothing. Install it there."""
+
+
+class PythonVersionError(TaskError):
+    """The node runs another minor version of Python than the submitter; nothing ran."""

@@ -54,8 +54,8 @@ def register(client: Grid | None = None) -> None:
     - A call may run twice if a worker or node dies under it. Calls that were started when another
       one failed, or when ``timeout`` (seconds) was over, run to their end; nobody waits for them.
     - `joblib.Parallel` inside a call is sequential: its worker has one core.
-    - joblib, and modules that the calls use, must be importable on every machine. A batch of calls,
-      pickled, may have 64 MiB, and so may its results.
+    - joblib, and what else of pip the calls use, must be installed on every machine. A batch of
+      calls, pickled, may have 64 MiB, and so may its results.
 
     Raises (from `joblib.Parallel`): what a call raises; ConnectError; SerializationError,
         ValueTooLargeError for calls that cannot travel; WorkerLostError.

@@ -24,6 +24,7 @@ from grid.client.core import raise_unknown
 from grid.client.entry_processing import ApplyCall, Entry, run_applies
 from grid.client.futures import TaskFuture
 from grid.client.means import KILL_AFTER_S, Means
+from grid.client.roots import Pickled
 from grid.client.waits import Until, Waits
 from grid.errors import OperationError, OperationTimeoutError, Outcome, TaskTimeoutError
 from grid.types import NodeId
@@ -55,9 +56,9 @@ class What:
     """What is to be applied, and how."""
 
     map_name: str
-    function: bytes
-    """With its arguments, as `dump_call` made it."""
-    default: bytes
+    function: Pickled
+    """With its arguments."""
+    default: Pickled
     with_backup: bool
     timeout_s: float | None
 

@@ -15,16 +15,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from grid.client.applies import Applies, What
-from grid.client.calls import dump_call
 from grid.client.connections import CLIENT_ID_BYTES
 from grid.client.core import Core
 from grid.client.entry_operations import MISSING
 from grid.client.means import Means, Tasks, check_timeout
 from grid.client.reducing import Reducing
+from grid.client.roots import pickle_once
 from grid.client.turns import Turns
 from grid.client.waits import Waits
 from grid.storage.options import StorageOptions
-from grid.wire.pickling import dump
 
 
 class Executor(Tasks, Protocol):
@@ -88,7 +87,8 @@ class AtData:
     ) -> Waits[dict[Any, Any]]:
         """Apply to many entries; return their new values. See `Map.apply_many`."""
         check_timeout(timeout_s)
-        what = What(map_name, dump_call(fn, args, {}), dump(default), with_backup, timeout_s)
+        call, initial = pickle_once((fn, args)), pickle_once(default)
+        what = What(map_name, call, initial, with_backup, timeout_s)
         return (yield from Applies(self._means_now(), what).run(keys))
 
     def reduce(
@@ -102,7 +102,7 @@ class AtData:
     ) -> Waits[Any]:
         """Combine what `map_fn` makes of all entries. See `Map.reduce`."""
         check_timeout(timeout_s)
-        functions = dump_call(map_fn, (combine,), {})
+        functions = pickle_once((map_fn, combine))
         call = Reducing(self._means_now(), map_name, functions, combine, timeout_s)
         total = yield from call.run()
         if total is MISSING and initial is MISSING:

@@ -6,18 +6,23 @@ Runs in: clients and workers; the network processes in between never look inside
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from grid.client.bundle import Bundler
+from grid.client.roots import Pickled, pickle_with_roots
 from grid.errors import (
     PoisonTaskError,
+    PythonVersionError,
     TaskError,
     TaskTimeoutError,
     ValueTooLargeError,
     WorkerLostError,
 )
+from grid.executor.bundles import Code
+from grid.executor.effects import Finished
 from grid.executor.messages import Outcome
-from grid.executor.submissions import Finished
 from grid.types import Payload
 from grid.wire.pickling import dump, load
 
@@ -29,18 +34,43 @@ FUNCTIONS_KEPT = 16
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
+PYTHON = bytes(sys.version_info[:2])
+"""A pickled call begins with it: code of one minor version is not for another."""
 
-def dump_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+_bundler = Bundler()
+
+
+class PickledCall(NamedTuple):
+    """A call as it travels; `code` is what it needs of modules."""
+
+    payload: bytes
+    code: Code | None
+
+
+def dump_call(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> PickledCall:
     """Pickle a call.
 
-    Raises: SerializationError when the function or an argument cannot travel.
+    Raises: SerializationError when the function, an argument or a module cannot travel.
     """
-    return dump((function, args, kwargs))
+    payload, roots = pickle_with_roots((function, args, kwargs), PYTHON)
+    return PickledCall(payload, _bundler.code_for(roots))
+
+
+def check_python(payload: Payload, node_name: str) -> None:
+    """Refuse a call of another Python than this one. Raises: PythonVersionError."""
+    theirs, ours = bytes(payload[: len(PYTHON)]), PYTHON
+    if theirs != ours:
+        raise PythonVersionError(
+            f"the call comes from Python {'.'.join(map(str, theirs))}, and node {node_name} runs "
+            f"Python {'.'.join(map(str, ours))}: the first two numbers must be the same"
+        )
 
 
 def load_call(payload: Payload) -> Call:
-    """Undo `dump_call`."""
-    call: Call = load(payload)
+    """Undo `dump_call`, of the same Python."""
+    call: Call = load(memoryview(payload)[len(PYTHON) :])
     return call
 
 
@@ -106,13 +136,23 @@ def unpack(finished: Finished, node_name: str) -> Any:
                     f"the task was given up after {finished.deaths} deaths under it: {evidence}"
                 )
             raise WorkerLostError(f"the task died and may not run again: {evidence}")
+        case Outcome.CODE_MISSING:
+            raise TaskError(
+                f"node {node_name} has dropped the task's modules each time before the task came: "
+                "too many programs with modules of their own use it at the same time"
+            )
     raise TaskError(f"the task ended as {finished.outcome.name}")
 
 
-def run_chunk(function: bytes, chunk: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Call a function, as `dump` made it, for each tuple of arguments. Runs in: worker."""
-    called = _load_once(function)
+def run_chunk(function: Pickled, chunk: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call a function for each tuple of arguments. Runs in: worker."""
+    called = _load_once(function.data)
     return [called(*args) for args in chunk]
+
+
+def forget_functions() -> None:
+    """Load functions of `map` calls anew: modules have changed. Runs in: worker."""
+    _load_once.cache_clear()
 
 
 @functools.lru_cache(maxsize=FUNCTIONS_KEPT)

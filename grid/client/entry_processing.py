@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
-from grid.client.calls import TASK_BYTES_MAX, load_call
+from grid.client.calls import TASK_BYTES_MAX
 from grid.client.core import Core, MakeRequest, raise_unknown
 from grid.client.entry_operations import in_pieces
 from grid.client.here import shell_here
+from grid.client.roots import Pickled
 from grid.client.steps import Operation, Pause
 from grid.errors import OperationError, OperationTimeoutError, ValueTooLargeError
 from grid.storage.changes import KEEPS_DATE
@@ -47,7 +48,6 @@ from grid.storage.messages import (
 )
 from grid.storage.record import VERSION_BYTES, version_of
 from grid.wire.keys import decode_key, quoted
-from grid.wire.pickling import load
 from grid.wire.values import decode_record, split_value
 
 SLICE_S = 2.0
@@ -83,10 +83,10 @@ class ApplyCall:
     map_name: str
     client: bytes
     """In whose name."""
-    function: bytes
-    """With its arguments, as `dump_call` made it."""
-    default: bytes
-    """The value of what is not there; bytes, for each entry gets its own."""
+    function: Pickled
+    """With its arguments."""
+    default: Pickled
+    """The value of what is not there; each entry gets its own."""
     entries: list[Entry]
     with_backup: bool
     value_bytes_max: int
@@ -130,7 +130,7 @@ class Applying:
         self._core = core
         self._call = call
         self._deadline_s = deadline_s
-        self._function, self._args, _ = load_call(call.function)
+        self._function, self._args = call.function.load()
 
     def on(self, entry: Entry) -> Operation[bytes | None]:
         """Apply to one entry; return its record, None if it is removed."""
@@ -143,7 +143,7 @@ class Applying:
                 version = version_of(reply.record)
                 value = decode_record(reply.record)
             else:
-                version, value = b"", load(self._call.default)
+                version, value = b"", self._call.default.load()
             new = self._function(value, *self._args)
             if new is REMOVE and not version:
                 return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from grid.client.calls import TASK_BYTES_MAX, dump_call
+from grid.client.calls import TASK_BYTES_MAX, PickledCall, dump_call
 from grid.client.connections import Connections
 from grid.client.core import Core
 from grid.client.futures import TaskFuture
@@ -128,11 +128,11 @@ class GridExecutor(Executor):
         timeout_ms = _milliseconds(timeout)
         if not isinstance(priority, int) or abs(priority) > _PRIORITY_MAX:
             raise ValueError(f"priority must be a whole number up to {_PRIORITY_MAX:,}")
-        payload = dump_call(fn, args, {})
+        call = dump_call(fn, args, {})
 
         def submit(preferred: NodeId | None, *, is_pinned: bool) -> TaskFuture[T]:
             return self._submit(
-                payload, Terms(preferred, is_pinned, attempts_max, timeout_ms, priority)
+                call, Terms(preferred, is_pinned, attempts_max, timeout_ms, priority)
             )
 
         if all:
@@ -210,13 +210,14 @@ class GridExecutor(Executor):
         """Shut down without waiting: tasks that still run fail with a TaskError here."""
         self._tasks.abandon()
 
-    def _submit(self, payload: bytes, terms: Terms) -> TaskFuture[Any]:
+    def _submit(self, call: PickledCall, terms: Terms) -> TaskFuture[Any]:
+        payload = call.payload
         if len(payload) > TASK_BYTES_MAX:
             raise ValueTooLargeError(
                 f"the call takes {len(payload):,} bytes; at most {TASK_BYTES_MAX:,} are allowed: "
                 "put large data into a map and pass its key"
             )
-        return self._tasks.submit(payload, terms)
+        return self._tasks.submit(payload, terms, call.code)
 
     def _node_named(self, name: str) -> NodeId:
         places = self._tasks.names()

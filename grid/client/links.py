@@ -19,7 +19,7 @@ from itertools import islice
 
 from grid.client.connections import Connections
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
-from grid.executor.messages import CancelTask, RunTask, TaskEnded, TaskReply, TaskStarted
+from grid.executor.messages import TaskEnded, TaskReply, TaskRequest, TaskStarted
 from grid.types import Address, NodeId, Payload
 from grid.wire.catalog import decode_client_reply, pieces_of
 from grid.wire.control import NodeView
@@ -122,7 +122,7 @@ class NodeLinks:
             linked.add(node_id)
         return linked
 
-    def put(self, node_id: NodeId, message: RunTask | CancelTask) -> bool:
+    def put(self, node_id: NodeId, message: TaskRequest) -> bool:
         """Queue a message for `flush`; False when there is no link."""
         link = self._links.get(node_id)
         if link is None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from grid.client.calls import run_chunk
 from grid.client.futures import TaskFuture
-from grid.wire.pickling import dump
+from grid.client.roots import pickle_once
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def mapped(
     if buffer_size is not None:
         chunk_size = min(chunk_size, buffer_size)
     elements = zip(*iterables, strict=False)  # As in the standard library, the shortest ends it.
-    function = dump(fn)
+    function = pickle_once(fn)
 
     def send_next() -> bool:
         chunk = list(islice(elements, chunk_size))

@@ -16,12 +16,12 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
-from grid.client.calls import load_call
 from grid.client.core import Core
 from grid.client.entry_operations import MISSING
 from grid.client.futures import TaskFuture
 from grid.client.here import Shell, shell_here
 from grid.client.means import KILL_AFTER_S, Means
+from grid.client.roots import Pickled
 from grid.client.scanning import Scanning
 from grid.client.waits import Until, Waits
 from grid.errors import OperationError, OperationTimeoutError, TaskTimeoutError
@@ -43,8 +43,8 @@ class ReduceCall:
     """What a task is to do."""
 
     map_name: str
-    functions: bytes
-    """`map_fn`, and `combine` as its argument, as `dump_call` made them."""
+    functions: Pickled
+    """`map_fn` and `combine`."""
     partitions: list[int]
     left_s: float
     """For all of it, from its start on."""
@@ -63,7 +63,7 @@ def run_reduce(call: ReduceCall) -> tuple[list[Any], list[int]]:
     shell = shell_here()
     clock = shell.core.clock
     began_s = clock()
-    map_fn, (combine,), _ = load_call(call.functions)
+    map_fn, combine = call.functions.load()
     total: Any = MISSING
     for index, partition_id in enumerate(call.partitions):
         if index and clock() - began_s >= SLICE_S:
@@ -104,7 +104,7 @@ class Reducing:
         self,
         means: Means,
         map_name: str,
-        functions: bytes,
+        functions: Pickled,
         combine: Combine,
         timeout_s: float | None,
     ) -> None:

@@ -28,16 +28,11 @@ from grid.client.futures import TaskFuture
 from grid.client.links import LinkEvent, NodeLinks
 from grid.client.waiting import LOOK_INTERVAL_S, Waiting, Watch
 from grid.errors import ConnectError, GridError, TaskError, TaskQueueFullError
+from grid.executor.bundles import Code
+from grid.executor.effects import Finished, SendToNode, Started, SubmissionEffect
 from grid.executor.messages import Outcome, TaskStarted
 from grid.executor.placement import NodeLoad
-from grid.executor.submissions import (
-    Finished,
-    SendToNode,
-    Started,
-    SubmissionEffect,
-    Submissions,
-    Terms,
-)
+from grid.executor.submissions import Submissions, Terms
 from grid.types import NodeId
 from grid.wire.control import View
 
@@ -92,8 +87,8 @@ class TaskThread:
         """How often a task was sent again because its worker or node died."""
         return self._submissions.retried_count
 
-    def submit(self, payload: bytes, terms: Terms) -> TaskFuture[Any]:
-        """Take over a task.
+    def submit(self, payload: bytes, terms: Terms, code: Code | None) -> TaskFuture[Any]:
+        """Take over a task; `code` is what it needs of modules.
 
         Raises: RuntimeError after `shutdown` or a fork; TaskQueueFullError.
         """
@@ -108,7 +103,7 @@ class TaskThread:
             if self._is_shut_down:
                 self._budget.give_back(len(payload))
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            future.number, effects = self._submissions.submit(payload, terms)
+            future.number, effects = self._submissions.submit(payload, terms, code)
             self._futures[future.number] = future
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="grid-executor", daemon=True)

@@ -30,13 +30,16 @@ class Outcome(IntEnum):
     """It ran longer than it may: its worker was ended."""
     GIVEN = 7
     """It had not started, and a node that is idle asked for it: the payload is that node's id."""
+    CODE_MISSING = 8
+    """It has not been queued: the node does not have the bundle of modules that it names."""
 
 
 class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
     """Submitter to node: run this. `task` is unique for the submitter's connection.
 
     Of what waits on the node, the highest `priority` starts first. `timeout_ms`: how long it may
-    run, 0 for any time. `may_move`: whether the node may give it to one that is idle.
+    run, 0 for any time. `may_move`: whether the node may give it to one that is idle. `code`: the
+    digest of the bundle of modules that it needs, empty if none.
     """
 
     task: int
@@ -44,6 +47,7 @@ class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
     priority: int = 0
     timeout_ms: int = 0
     may_move: bool = True
+    code: bytes = b""
     payload: Payload = b""
 
 
@@ -55,6 +59,15 @@ class CancelTask(msgspec.Struct, array_like=True, frozen=True, tag=21):
 
     task: int
     is_forced: bool = False
+
+
+class ShipCode(msgspec.Struct, array_like=True, frozen=True, tag=22):
+    """Submitter to node: a bundle of modules, for the task that follows and others. Not answered.
+
+    The node takes its digest itself.
+    """
+
+    bundle: bytes
 
 
 class TaskEnded(msgspec.Struct, array_like=True, frozen=True, tag=20):
@@ -88,10 +101,18 @@ class WorkWanted(msgspec.Struct, array_like=True, frozen=True, tag=50):
 
 
 class WorkerTask(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Node to worker: run this now."""
+    """Node to worker: run this now; `code` is the digest of its bundle, empty if it has none."""
 
     number: int
+    code: bytes = b""
     payload: Payload = b""
+
+
+class WorkerCode(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Node to worker: keep this bundle; a task that needs it follows. Not answered."""
+
+    digest: bytes
+    bundle: bytes
 
 
 class WorkerResult(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -109,7 +130,8 @@ class WorkerWaiting(msgspec.Struct, array_like=True, frozen=True, tag=3):
     is_waiting: bool
 
 
+ToWorker = WorkerTask | WorkerCode
 FromWorker = WorkerResult | WorkerWaiting
-TaskRequest = RunTask | CancelTask
+TaskRequest = RunTask | CancelTask | ShipCode
 TaskReply = TaskEnded | TaskStarted
 PAYLOAD_MESSAGES = (RunTask, TaskEnded, WorkerTask, WorkerResult)

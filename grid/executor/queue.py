@@ -20,11 +20,12 @@ one first: that is, back to its submitter, who sends it on.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from grid.errors import ProtocolError
+from grid.executor.bundles import Shelf, code_of
 from grid.executor.lanes import Lanes
 from grid.executor.messages import (
     Outcome,
@@ -32,6 +33,7 @@ from grid.executor.messages import (
     TaskEnded,
     TaskReply,
     TaskStarted,
+    WorkerCode,
     WorkerResult,
     WorkerTask,
     WorkerWaiting,
@@ -54,6 +56,14 @@ class StartOnWorker:
 
     worker: int
     task: WorkerTask
+
+
+@dataclass(frozen=True, slots=True)
+class GiveCode:
+    """Effect: send a worker the bundle of the task that it is about to get."""
+
+    worker: int
+    message: WorkerCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +95,16 @@ class Answer:
     message: TaskReply
 
 
-QueueEffect = StartOnWorker | EndWorker | RetireWorker | WantWorkers | Answer
+QueueEffect = StartOnWorker | GiveCode | EndWorker | RetireWorker | WantWorkers | Answer
 
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
+    """A task; its bundle is at hand even if others have driven that out of the node's shelf."""
+
     submitter: Hashable
     task: RunTask
+    bundle: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -122,6 +135,10 @@ class NodeQueue:
         self._clock = clock
         self._waiting: Lanes[tuple[Hashable, int], _Queued] = Lanes()
         self._waiting_bytes = 0
+        self._waiting_codes: Counter[bytes] = Counter()
+        self._bundles: Shelf[bytes, bytes] = Shelf()
+        self._given: dict[int, Shelf[bytes, int]] = {}
+        """The bundles that each worker has; it keeps a shelf of its own in the same way."""
         self._idle: deque[int] = deque()
         self._running: dict[int, _Running] = {}
         self._number = 0
@@ -146,13 +163,22 @@ class NodeQueue:
     # -- submitters -----------------------------------------------------------------------
 
     def submit(self, submitter: Hashable, task: RunTask) -> list[QueueEffect]:
-        """Accept a task, or refuse it when the queue is at its bound."""
-        queued = _Queued(submitter, task)
-        if self._is_full(len(task.payload)) and not self._idle:
+        """Accept a task, or refuse it: the queue is at its bound, or its bundle is not here."""
+        queued = _Queued(submitter, task, self._bundles.get(task.code))
+        if self._is_full(queued) and not self._idle:
             return [_answer(queued, Outcome.REFUSED_QUEUE_FULL)]
+        if task.code and queued.bundle is None:
+            return [_answer(queued, Outcome.CODE_MISSING)]
         self._waiting.push((submitter, task.task), queued, task.priority)
-        self._waiting_bytes += len(task.payload)
+        self._waiting_bytes += self._bytes_more(queued)
+        if task.code:
+            self._waiting_codes[task.code] += 1
         return self._start_next()
+
+    def keep(self, bundle: bytes) -> None:
+        """Keep a bundle, for the tasks that name it."""
+        code = code_of(bundle)
+        self._bundles.put(code.digest, bundle, len(bundle))
 
     def cancel(
         self, submitter: Hashable, task: int, *, is_forced: bool = False
@@ -210,6 +236,7 @@ class NodeQueue:
             return [answer]  # It is being ended all the same, and must not begin anything.
         effects = [answer, *self._want()]
         if len(self._idle) + len(self._running) >= self._wanted:
+            self._given.pop(worker, None)
             return [*effects, RetireWorker(worker)]
         self._idle.append(worker)
         return [*effects, *self._start_next()]
@@ -226,6 +253,7 @@ class NodeQueue:
         """A worker died, maybe under a task; `evidence` says how."""
         if worker in self._idle:
             self._idle.remove(worker)
+        self._given.pop(worker, None)
         running = self._running.pop(worker, None)
         if running is None:
             return []
@@ -258,18 +286,33 @@ class NodeQueue:
 
     # -- parts ----------------------------------------------------------------------------
 
-    def _is_full(self, more_bytes: int) -> bool:
+    def _is_full(self, queued: _Queued) -> bool:
         if len(self._waiting) >= self._options.queue_length_max:
             return True
+        more_bytes = self._bytes_more(queued)
         is_over = self._waiting_bytes + more_bytes > self._options.queue_bytes_max
         return is_over and len(self._waiting) > 0
+
+    def _bytes_more(self, queued: _Queued) -> int:
+        """Return what a task takes beside those that wait: its bundle counts for the first."""
+        is_first = queued.bundle is not None and not self._waiting_codes[queued.task.code]
+        return len(queued.task.payload) + (len(queued.bundle or b"") if is_first else 0)
 
     def _take(self, key: tuple[Hashable, int]) -> _Queued | None:
         """Take a task out of those that wait, if it does."""
         queued = self._waiting.remove(key)
         if queued is not None:
-            self._waiting_bytes -= len(queued.task.payload)
+            self._count_out(queued)
         return queued
+
+    def _count_out(self, queued: _Queued) -> None:
+        """A task does not wait any more."""
+        code = queued.task.code
+        if code:
+            self._waiting_codes[code] -= 1
+        self._waiting_bytes -= self._bytes_more(queued)
+        if code and not self._waiting_codes[code]:
+            del self._waiting_codes[code]
 
     def _want(self) -> list[QueueEffect]:
         """Say how many workers there shall be, if that has changed."""
@@ -299,11 +342,22 @@ class NodeQueue:
         effects: list[QueueEffect] = []
         while self._waiting and self._idle:
             worker, queued = self._idle.popleft(), self._waiting.pop()
-            self._waiting_bytes -= len(queued.task.payload)
+            self._count_out(queued)
             self._number += 1
             self._running[worker] = _Running(self._number, queued, self._clock())
-            effects.append(StartOnWorker(worker, WorkerTask(self._number, queued.task.payload)))
+            task = queued.task
+            if queued.bundle is not None:
+                effects += self._give(worker, task.code, queued.bundle)
+            effects.append(StartOnWorker(worker, WorkerTask(self._number, task.code, task.payload)))
         return effects
+
+    def _give(self, worker: int, digest: bytes, bundle: bytes) -> list[QueueEffect]:
+        """Give a worker the bundle of its next task, unless it has it."""
+        given = self._given.setdefault(worker, Shelf())
+        if given.get(digest) is not None:
+            return []
+        given.put(digest, worker, len(bundle))
+        return [GiveCode(worker, WorkerCode(digest, bundle))]
 
 
 def _answer(queued: _Queued, outcome: Outcome, payload: Payload = b"", ran_us: int = 0) -> Answer:

@@ -15,6 +15,8 @@ Recalls. What waits on one node while another has nothing to do is asked back, t
 if it would wait for long: behind a task that is known to run, or behind much work. The node gives
 back only what has not started (`CancelTask`), so nothing runs twice by that. A node gives back
 what an idle one has asked it for (`Outcome.GIVEN`): it is sent there.
+
+Modules. A node that lacks a task's bundle is sent that, and then the task again (``bundles.py``).
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 
+from grid.executor.bundles import EVICTIONS_MAX, Code, Shipments
+from grid.executor.effects import Finished, SendToNode, Started, SubmissionEffect
 from grid.executor.lanes import Lanes
 from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
 from grid.executor.placement import NodeLoad, Policy, backlog_for, choose, smoothed
-from grid.types import NodeId, Payload
+from grid.types import NodeId
 
 LOCALITY_SEARCH = 64
 """How far into the pending tasks a freed node looks for one whose data it holds."""
@@ -59,50 +63,20 @@ class Terms:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SendToNode:
-    """Effect: send to this node."""
-
-    node_id: NodeId
-    message: RunTask | CancelTask
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """Effect: the task is known to be running there."""
-
-    task: int
-    node_id: NodeId
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Effect: the task is over.
-
-    RETURNED and RAISED carry the worker's payload, WORKER_DIED how workers and nodes ended.
-    """
-
-    task: int
-    outcome: Outcome
-    payload: Payload
-    node_id: NodeId | None
-    deaths: int = 0
-
-
-SubmissionEffect = SendToNode | Started | Finished
-
-
 @dataclass(slots=True)
 class _Task:
     number: int
     payload: bytes
     terms: Terms
+    code: Code | None
     attempt: int = 0
     node_id: NodeId | None = None
     has_started: bool = False
     is_recalled: bool = False
     is_cancelled: bool = False
     moves: int = 0
+    shipment: int = 0
+    evictions: int = 0
     node_losses: int = 0
     evidence: list[str] = field(default_factory=list)
 
@@ -127,6 +101,7 @@ class Submissions:
         self._in_flight: dict[int, _Task] = {}
         self._preferring_count = 0
         """How many of the pending ones have a node that they prefer."""
+        self._shipments = Shipments()
         self._number = 0
         self._task_s: float | None = None
         self.retried_count = 0
@@ -146,10 +121,15 @@ class Submissions:
         running = self._in_flight.get(task)
         return None if running is None else running.node_id
 
-    def submit(self, payload: bytes, terms: Terms) -> tuple[int, list[SubmissionEffect]]:
-        """Take over a task; return its number. It goes out as soon as a node has a slot."""
+    def submit(
+        self, payload: bytes, terms: Terms, code: Code | None = None
+    ) -> tuple[int, list[SubmissionEffect]]:
+        """Take over a task; return its number. It goes out as soon as a node has a slot.
+
+        `code` is what it needs of modules.
+        """
         self._number += 1
-        task = _Task(self._number, payload, terms)
+        task = _Task(self._number, payload, terms, code)
         self._wait(task)
         return task.number, self._dispatch()
 
@@ -215,7 +195,9 @@ class Submissions:
             case Outcome.WORKER_DIED:
                 how = bytes(message.payload).decode(errors="replace")
                 effects += self._died(task, f"{how} on {self._names.get(node_id, '?')}")
-            case Outcome.REFUSED_QUEUE_FULL | Outcome.GIVEN if task.is_cancelled:
+            case Outcome.REFUSED_QUEUE_FULL | Outcome.GIVEN | Outcome.CODE_MISSING if (
+                task.is_cancelled
+            ):
                 effects.append(Finished(task.number, Outcome.CANCELLED, b"", None))
             case Outcome.REFUSED_QUEUE_FULL:
                 node.is_full = True  # Others fill it: until it reports, or ends something.
@@ -226,6 +208,8 @@ class Submissions:
                 self._wait(task, at_front=True)
             case Outcome.GIVEN:
                 effects += self._given(task, NodeId(bytes(message.payload)))
+            case Outcome.CODE_MISSING if task.code and task.evictions < EVICTIONS_MAX:
+                effects += self._ship(task, task.code, node)
             case _:
                 if message.outcome in (Outcome.RETURNED, Outcome.RAISED):
                     self._task_s = smoothed(self._task_s, message.ran_us / 1e6)
@@ -245,10 +229,19 @@ class Submissions:
         self._take(task.number)
         return [self._send(task, node)]
 
+    def _ship(self, task: _Task, code: Code, node: NodeLoad) -> list[SubmissionEffect]:
+        """Send a task again to the node that lacks its bundle, and that before, if it must be."""
+        task.attempt -= 1
+        task.is_recalled = False
+        task.evictions += task.shipment > 0
+        bundles = self._shipments.missing(node.node_id, code, task.shipment)
+        return [*(SendToNode(node.node_id, bundle) for bundle in bundles), self._send(task, node)]
+
     # -- deaths ---------------------------------------------------------------------------
 
     def _lose(self, node_id: NodeId) -> list[SubmissionEffect]:
         self._nodes.pop(node_id, None)
+        self._shipments.forget(node_id)
         effects: list[SubmissionEffect] = []
         name = self._names.get(node_id, "?")
         for task in [t for t in self._in_flight.values() if t.node_id == node_id]:
@@ -330,6 +323,7 @@ class Submissions:
         self._in_flight[task.number] = task
         task.attempt += 1
         task.node_id = node.node_id
+        task.shipment = self._shipments.last(node.node_id, task.code)
         node.own_in_flight += 1
         node.own_sends += 1
         terms = task.terms
@@ -341,6 +335,7 @@ class Submissions:
                 terms.priority,
                 terms.timeout_ms,
                 may_move=not terms.is_pinned and task.moves < MOVES_MAX,
+                code=b"" if task.code is None else task.code.digest,
                 payload=task.payload,
             ),
         )

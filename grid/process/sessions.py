@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from grid.executor.messages import CancelTask, RunTask, WorkWanted
+from grid.executor.messages import CancelTask, RunTask, ShipCode, WorkWanted
 from grid.membership.messages import PushPull
 from grid.partition.messages import PartitionMessage
 from grid.process.tasks import NodeTasks
@@ -116,7 +116,7 @@ class Sessions:
         stream = self._streams[number]
         reply: ControlReply
         match request:
-            case RunTask() | CancelTask():
+            case RunTask() | CancelTask() | ShipCode():
                 self._tasks.handle(number, stream, request)
                 return
             case ViewWanted(request=asked):

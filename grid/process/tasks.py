@@ -17,17 +17,19 @@ from dataclasses import dataclass
 from random import Random
 
 from grid.executor.messages import (
-    CancelTask,
     FromWorker,
     RunTask,
+    ShipCode,
+    TaskRequest,
+    ToWorker,
     WorkerResult,
-    WorkerTask,
     WorkWanted,
 )
 from grid.executor.options import ExecutorOptions
 from grid.executor.queue import (
     Answer,
     EndWorker,
+    GiveCode,
     NodeQueue,
     QueueEffect,
     RetireWorker,
@@ -79,9 +81,9 @@ class WorkerLinks:
         self._passed.setblocking(False)
         asyncio.get_running_loop().add_reader(self._passed.fileno(), self._receive_pipe)
 
-    def send(self, worker: int, task: WorkerTask) -> None:
-        """Give a worker its task."""
-        self._workers[worker].stream.send(*pieces_of(task))
+    def send(self, worker: int, message: ToWorker) -> None:
+        """Give a worker its task, or what that needs."""
+        self._workers[worker].stream.send(*pieces_of(message))
 
     def kill(self, worker: int) -> None:
         """End a worker's process; `on_lost` follows."""
@@ -192,11 +194,13 @@ class NodeTasks:
         """Begin to take workers."""
         self.workers.start()
 
-    def handle(self, submitter: int, stream: FrameStream, request: RunTask | CancelTask) -> None:
+    def handle(self, submitter: int, stream: FrameStream, request: TaskRequest) -> None:
         """Handle a task request of one session."""
         self._submitters[submitter] = stream
         if isinstance(request, RunTask):
             self._perform(self.queue.submit(submitter, request))
+        elif isinstance(request, ShipCode):
+            self.queue.keep(request.bundle)
         else:
             forced = request.is_forced
             self._perform(self.queue.cancel(submitter, request.task, is_forced=forced))
@@ -227,6 +231,8 @@ class NodeTasks:
             match effect:
                 case StartOnWorker(worker=worker, task=task):
                     self.workers.send(worker, task)
+                case GiveCode(worker=worker, message=code):
+                    self.workers.send(worker, code)
                 case EndWorker(worker=worker):
                     self.workers.kill(worker)
                 case RetireWorker(worker=worker):

@@ -19,21 +19,30 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 
-from grid.client.calls import load_call, pack_failure, pack_result
+from grid.client.calls import check_python, load_call, pack_failure, pack_result
 from grid.client.current import set_local_node
 from grid.client.waiting import Waiting
-from grid.executor.messages import FromWorker, Outcome, WorkerResult, WorkerWaiting
+from grid.executor.messages import (
+    FromWorker,
+    Outcome,
+    WorkerCode,
+    WorkerResult,
+    WorkerTask,
+    WorkerWaiting,
+)
 from grid.process.child import keep_freed_memory
 from grid.process.settings import NodeSettings
+from grid.process.shipped_modules import ShippedModules
 from grid.transport.blocking import BlockingFrames
-from grid.types import Payload
-from grid.wire.catalog import decode_worker_task, pieces_of
+from grid.wire.catalog import decode_to_worker, pieces_of
 
 
-def run_task(payload: Payload, node_name: str) -> tuple[Outcome, bytes]:
+def run_task(task: WorkerTask, modules: ShippedModules, node_name: str) -> tuple[Outcome, bytes]:
     """Run one pickled call; return how it ended and the pickled value or exception."""
     try:
-        function, args, kwargs = load_call(payload)
+        check_python(task.payload, node_name)
+        modules.prepare(task.code)
+        function, args, kwargs = load_call(task.payload)
         return Outcome.RETURNED, pack_result(function(*args, **kwargs))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are the task's, too.
         return Outcome.RAISED, pack_failure(error, traceback.format_exc(), node_name)
@@ -52,6 +61,8 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
     tasks.close()
     os.register_at_fork(after_in_child=pipe.close)
     sys.path.extend(path for path in settings.module_paths if path not in sys.path)
+    modules = ShippedModules(settings.name)
+    sys.meta_path.insert(0, modules)
     answers = _Answers(pipe)
     waiting = Waiting(answers.waiting)
     set_local_node(port, settings.cluster, settings.name, settings.keys, waiting)
@@ -60,9 +71,12 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
             body = pipe.receive_frame()
         except OSError:
             return
-        task = decode_worker_task(body)
+        task = decode_to_worker(body)
+        if isinstance(task, WorkerCode):
+            modules.keep(task)
+            continue
         answers.number = task.number
-        outcome, payload = run_task(task.payload, settings.name)
+        outcome, payload = run_task(task, modules, settings.name)
         if os.getpid() != own_pid:
             os._exit(0)  # A task has returned in a process that it forked; only one may go on.
         try:

@@ -15,12 +15,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskReply, WorkerResult
+from grid.executor.effects import Finished, SendToNode, SubmissionEffect
+from grid.executor.messages import (
+    CancelTask,
+    Outcome,
+    RunTask,
+    TaskEnded,
+    TaskReply,
+    TaskRequest,
+    WorkerResult,
+)
 from grid.executor.options import ExecutorOptions
 from grid.executor.placement import NodeLoad, Policy, choose
 from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
 from grid.executor.stealing import Thief
-from grid.executor.submissions import Finished, SendToNode, SubmissionEffect, Submissions, Terms
+from grid.executor.submissions import Submissions, Terms
 from grid.simulation.clock import Clock
 from grid.types import NODE_ID_BYTES, NodeId
 
@@ -69,10 +78,10 @@ class _Node:
         for worker in range(trial.plan.workers):
             self.perform(self.queue.worker_ready(worker))
 
-    def receive(self, submitter: int, message: RunTask | CancelTask) -> None:
+    def receive(self, submitter: int, message: TaskRequest) -> None:
         if isinstance(message, RunTask):
             self.perform(self.queue.submit(submitter, message))
-        else:
+        elif isinstance(message, CancelTask):
             self.perform(self.queue.cancel(submitter, message.task))
 
     def asked(self, thief: NodeId, free: int) -> None:

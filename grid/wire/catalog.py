@@ -28,7 +28,7 @@ from grid.executor.messages import (
     FromWorker,
     TaskReply,
     TaskRequest,
-    WorkerTask,
+    ToWorker,
     WorkWanted,
 )
 from grid.membership.messages import MembershipMessage, PushPull
@@ -124,7 +124,7 @@ decode_client_reply: Decoder[ControlReply | TaskReply] = Decoder(
 )
 decode_storage_request: Decoder[StorageRequest] = Decoder(StorageRequest, "data")
 decode_storage_reply: Decoder[StorageReply] = Decoder(StorageReply, "storage process")
-decode_worker_task: Decoder[WorkerTask] = Decoder(WorkerTask, "task")
+decode_to_worker: Decoder[ToWorker] = Decoder(ToWorker, "task")
 decode_from_worker: Decoder[FromWorker] = Decoder(FromWorker, "worker")
 decode_supervisor_to_network: Decoder[SupervisorToNetwork] = Decoder(
     SupervisorToNetwork, "supervisor"

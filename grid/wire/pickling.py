@@ -36,7 +36,9 @@ def _reduce_code_with_its_file(code: CodeType) -> tuple[Any, ...]:
     return kind, tuple(file if value == _NAMELESS else value for value in arguments)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types.
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types.
+    """cloudpickle's, with the file names of code."""
+
     dispatch_table: ClassVar = ChainMap(
         {CodeType: _reduce_code_with_its_file}, cloudpickle.Pickler.dispatch_table
     )
@@ -51,11 +53,16 @@ def dump(value: object) -> bytes:
     Raises: SerializationError.
     """
     file = io.BytesIO()
+    dump_with(Pickler(file, protocol=5), value)
+    return file.getvalue()
+
+
+def dump_with(pickler: Pickler, value: object) -> None:
+    """Pickle to wherever the pickler writes. Raises: SerializationError."""
     try:
-        _Pickler(file, protocol=5).dump(value)
+        pickler.dump(value)
     except Exception as error:  # Whatever an object's own __reduce__ raises.
         raise SerializationError(f"a {type(value).__name__} cannot be sent: {error}") from error
-    return file.getvalue()
 
 
 def load(data: bytes | memoryview) -> Any:

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from grid.client import here
 from grid.client.calls import dump_call, unpack
 from grid.client.futures import TaskFuture
-from grid.executor.submissions import Finished
+from grid.executor.effects import Finished
+from grid.executor.messages import WorkerTask
+from grid.process.shipped_modules import ShippedModules
 from grid.process.worker import run_task
 
 from .fakes import FakeCluster, FakeShell
@@ -38,7 +40,7 @@ class FakeTasks:
     ) -> TaskFuture[T]:
         future: TaskFuture[T] = TaskFuture(self._cancel, 0)
         self.sent.append((partition_id, timeout))
-        self.waiting[future] = dump_call(fn, args, {})
+        self.waiting[future] = dump_call(fn, args, {}).payload
         if not self.holds:
             self.run_one()
         return future
@@ -49,7 +51,9 @@ class FakeTasks:
         payload = self.waiting.pop(future)
         while True:
             with at_node(self.worker):
-                outcome, result = run_task(payload, "n0")
+                outcome, result = run_task(
+                    WorkerTask(1, payload=payload), ShippedModules("n0"), "n0"
+                )
             if not self.deaths:
                 break
             self.deaths -= 1

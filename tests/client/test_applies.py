@@ -11,8 +11,8 @@ import pytest
 from grid import REMOVE, Map, OperationError, OperationTimeoutError
 from grid.client import entry_processing
 from grid.client.applies import ENTRIES_MAX, TASK_S_MAX, WORD_S, Applies, What
-from grid.client.calls import dump_call
 from grid.client.means import KILL_AFTER_S, Means
+from grid.client.roots import pickle_once
 from grid.client.turns import AHEAD_MAX, Turns
 from grid.client.waits import Until, Waits
 from grid.errors import TaskTimeoutError
@@ -20,7 +20,6 @@ from grid.replication.replicator import RESULTS_IDLE_S
 from grid.storage.options import StorageOptions
 from grid.types import PARTITION_COUNT
 from grid.wire.keys import encode_key
-from grid.wire.pickling import dump
 
 from .fake_tasks import FakeTasks
 from .fakes import DEADLINE_S, FakeCluster, FakeShell, Fault, once
@@ -56,7 +55,7 @@ class Caller:
         timeout_s: float | None = None,
         with_backup: bool = False,
     ) -> Waits[dict[Any, Any]]:
-        what = What("m", dump_call(fn, args, {}), dump(0), with_backup, timeout_s)
+        what = What("m", pickle_once((fn, args)), pickle_once(0), with_backup, timeout_s)
         return Applies(self.means, what).run(keys)
 
     def run(self, call: Waits[Any], *between: Callable[[], object]) -> Any:

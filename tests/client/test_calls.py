@@ -8,24 +8,29 @@ from typing import Any
 
 import pytest
 
+from grid.client.bundle import decode_bundle
 from grid.client.calls import (
+    PYTHON,
+    check_python,
     dump_call,
+    forget_functions,
     load_call,
     pack_failure,
     pack_result,
     run_chunk,
     unpack,
 )
+from grid.client.roots import Pickled, pickle_once
 from grid.errors import (
     PoisonTaskError,
+    PythonVersionError,
     SerializationError,
     TaskError,
     TaskTimeoutError,
     WorkerLostError,
 )
+from grid.executor.effects import Finished
 from grid.executor.messages import Outcome
-from grid.executor.submissions import Finished
-from grid.wire.pickling import dump
 
 TRACE = "Traceback (most recent call last):\n  ...\nValueError: no such book\n"
 
@@ -56,13 +61,15 @@ def raised_by(payload: bytes) -> BaseException:
 
 
 def test_call_comes_back_whole() -> None:
-    function, args, kwargs = load_call(dump_call(divmod, (7, 2), {"key": [1, (2,)]}))
+    function, args, kwargs = load_call(dump_call(divmod, (7, 2), {"key": [1, (2,)]}).payload)
     assert (function, args, kwargs) == (divmod, (7, 2), {"key": [1, (2,)]})
 
 
 def test_lambda_with_a_closure_can_be_called_there() -> None:
     factor = 6
-    function, args, kwargs = load_call(dump_call(lambda x, *, y: x * y * factor, (7,), {"y": 2}))
+    function, args, kwargs = load_call(
+        dump_call(lambda x, *, y: x * y * factor, (7,), {"y": 2}).payload
+    )
     assert function(*args, **kwargs) == 84
 
 
@@ -137,9 +144,11 @@ def test_task_that_ran_too_long_is_a_timeout() -> None:
 
 
 def test_function_of_many_chunks_is_loaded_once() -> None:
-    function = dump(lambda *args, _loads=[]: _loads.append(args) or len(_loads))
+    function = pickle_once(lambda *args, _loads=[]: _loads.append(args) or len(_loads))
     assert run_chunk(function, [(1,), (2,)]) == [1, 2]
-    assert run_chunk(bytes(bytearray(function)), [(3,)]) == [3]
+    assert run_chunk(Pickled(bytes(bytearray(function.data))), [(3,)]) == [3]
+    forget_functions()
+    assert run_chunk(function, [(4,)]) == [1]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.REFUSED_QUEUE_FULL])
@@ -159,3 +168,24 @@ def test_an_exception_that_can_neither_be_pickled_nor_described_still_arrives():
 
     with pytest.raises(TaskError, match="BadError"):
         unpack(over(Outcome.RAISED, pack_failure(BadError(), "traceback", "n1")), "n1")
+
+
+def test_call_of_another_minor_version_of_python_is_refused_before_it_is_loaded() -> None:
+    payload = dump_call(pow, (2, 5), {}).payload
+    check_python(payload, "library-1")
+    with pytest.raises(PythonVersionError, match=r"from Python 3\.200, and node library-1 runs"):
+        check_python(bytes((3, 200)) + payload[len(PYTHON) :], "library-1")
+
+
+def test_task_whose_modules_are_dropped_again_and_again_is_told_so() -> None:
+    with pytest.raises(TaskError, match="node library-1 has dropped the task's modules"):
+        unpack(over(Outcome.CODE_MISSING, b""), "library-1")
+
+
+def test_call_brings_the_modules_of_its_arguments_and_of_its_map() -> None:
+    for value in (OwnConstructorError, pickle_once(OwnConstructorError)):
+        code = dump_call(len, ([value],), {}).code
+        assert code is not None
+        names = [module.name for module in decode_bundle(code.bundle).modules]
+        assert __name__ in names
+    assert dump_call(len, ([],), {}).code is None

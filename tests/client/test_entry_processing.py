@@ -18,8 +18,8 @@ from grid import (
     ValueTooLargeError,
 )
 from grid.client import entry_processing
-from grid.client.calls import dump_call
 from grid.client.entry_processing import RESULT_BYTES, SLICE_S, ApplyCall, run_applies
+from grid.client.roots import pickle_once
 from grid.storage.messages import Get, GetUnlessDone, InNameOf, Request, WithBackup
 from grid.storage.results import RESULTS_KEPT
 from grid.wire.keys import encode_key
@@ -76,7 +76,7 @@ def call_of(
 ) -> ApplyCall:
     entries = [(*encode_key(key, 1000), number) for key in keys]
     call = ApplyCall(
-        "m", NAME, dump_call(fn, args, {}), dump(default), entries, False, 1 << 26, 15.0
+        "m", NAME, pickle_once((fn, args)), pickle_once(default), entries, False, 1 << 26, 15.0
     )
     return dataclasses.replace(call, **changes)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from grid import OperationTimeoutError, PartitionLostError
-from grid.client.calls import dump_call
 from grid.client.entry_operations import MISSING
 from grid.client.means import KILL_AFTER_S, Means
 from grid.client.reducing import PARTITIONS_MAX, SLICE_S, ReduceCall, Reducing, groups, run_reduce
+from grid.client.roots import pickle_once
 from grid.client.turns import Turns
 from grid.client.waits import Waits
 from grid.errors import TaskTimeoutError
@@ -55,7 +55,7 @@ def reducing(
 ) -> Waits[Any]:
     core = FakeShell(cluster).core
     means = Means(core, StorageOptions(), tasks, Turns(), b"")
-    return Reducing(means, "m", dump_call(map_fn, (combine,), {}), combine, timeout_s).run()
+    return Reducing(means, "m", pickle_once((map_fn, combine)), combine, timeout_s).run()
 
 
 def result_of(call: Waits[Any]) -> Any:
@@ -129,7 +129,7 @@ def test_partitions_that_move_before_or_while_they_are_read_count_once():
 
 def test_what_does_not_go_into_a_slice_is_given_back(cluster: FakeCluster):
     partitions = list(range(PARTITIONS_MAX))
-    call = ReduceCall("m", dump_call(slow_value_of, (operator.add,), {}), partitions, 1000.0)
+    call = ReduceCall("m", pickle_once((slow_value_of, operator.add)), partitions, 1000.0)
     with at_node(FakeShell(cluster)):
         parts, left = run_reduce(call)
     assert len(parts) == 1
@@ -150,7 +150,7 @@ def test_large_maps_are_read_page_by_page():
 
 
 def test_it_ends_with_its_time(cluster: FakeCluster):
-    call = ReduceCall("m", dump_call(value_of, (operator.add,), {}), [0], 0.0)
+    call = ReduceCall("m", pickle_once((value_of, operator.add)), [0], 0.0)
     with (
         at_node(FakeShell(cluster)),
         pytest.raises(OperationTimeoutError, match="the time for reduce is over"),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
+from grid.executor.effects import SendToNode, SubmissionEffect
 from grid.executor.messages import Outcome, RunTask, TaskEnded
 from grid.executor.placement import NodeLoad
-from grid.executor.submissions import SendToNode, SubmissionEffect, Submissions, Terms
+from grid.executor.submissions import Submissions, Terms
 from grid.types import NODE_ID_BYTES, NodeId
 
 E = TypeVar("E")

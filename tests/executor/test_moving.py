@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from grid.executor.effects import Finished, SendToNode, Started
 from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
-from grid.executor.submissions import (
-    MOVES_MAX,
-    Finished,
-    SendToNode,
-    Started,
-    Submissions,
-)
+from grid.executor.submissions import MOVES_MAX, Submissions
 
 from .samples import end, look, node, of_kind, sent, submissions, submit
 

@@ -67,7 +67,7 @@ def answers(effects: list[QueueEffect]) -> list[tuple[object, int, Outcome]]:
 
 def test_free_worker_gets_the_task_at_once() -> None:
     queue = queue_with(7)
-    assert run(queue, 1) == [StartOnWorker(7, WorkerTask(1, b"1"))]
+    assert run(queue, 1) == [StartOnWorker(7, WorkerTask(1, payload=b"1"))]
     assert (queue.queued_count, queue.running_count) == (0, 1)
 
 
@@ -79,7 +79,7 @@ def test_tasks_wait_in_order_and_one_at_a_time() -> None:
     effects = queue.worker_result(7, WorkerResult(1, Outcome.RAISED, b"error"))
     assert effects == [
         Answer("s", TaskEnded(1, 1, Outcome.RAISED, payload=b"error")),
-        StartOnWorker(7, WorkerTask(2, b"2")),
+        StartOnWorker(7, WorkerTask(2, payload=b"2")),
     ]
     assert queue.done_count == 1
 
@@ -87,7 +87,7 @@ def test_tasks_wait_in_order_and_one_at_a_time() -> None:
 def test_worker_that_becomes_ready_takes_what_waits() -> None:
     queue = queue_with()
     run(queue, 1)
-    assert queue.worker_ready(4) == [StartOnWorker(4, WorkerTask(1, b"1"))]
+    assert queue.worker_ready(4) == [StartOnWorker(4, WorkerTask(1, payload=b"1"))]
 
 
 def test_full_queue_refuses_and_keeps_what_it_has() -> None:
@@ -127,7 +127,7 @@ def test_queued_task_is_cancelled_and_a_running_one_is_not() -> None:
     assert queue.cancel("s", 2) == []
     assert (queue.queued_count, queue.running_count) == (1, 1)
     effects = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
-    assert of_kind(StartOnWorker, effects) == [StartOnWorker(7, WorkerTask(2, b"2"))]
+    assert of_kind(StartOnWorker, effects) == [StartOnWorker(7, WorkerTask(2, payload=b"2"))]
 
 
 def test_tasks_of_a_submitter_that_is_gone_are_dropped() -> None:
@@ -138,7 +138,7 @@ def test_tasks_of_a_submitter_that_is_gone_are_dropped() -> None:
     queue.submitter_gone("s")
     assert queue.queued_count == 1
     effects = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
-    assert of_kind(StartOnWorker, effects) == [StartOnWorker(7, WorkerTask(2, b"2"))]
+    assert of_kind(StartOnWorker, effects) == [StartOnWorker(7, WorkerTask(2, payload=b"2"))]
 
 
 def test_task_of_a_dead_worker_is_answered_and_the_worker_not_used_again() -> None:
@@ -153,7 +153,7 @@ def test_task_of_a_dead_worker_is_answered_and_the_worker_not_used_again() -> No
 def test_idle_worker_that_died_gets_nothing() -> None:
     queue = queue_with(7, 8)
     assert queue.worker_lost(7) == []
-    assert run(queue, 1) == [StartOnWorker(8, WorkerTask(1, b"1"))]
+    assert run(queue, 1) == [StartOnWorker(8, WorkerTask(1, payload=b"1"))]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -200,7 +200,7 @@ def test_every_accepted_task_is_answered_exactly_once(seed: int) -> None:
     counts = Counter(task for _, task, _ in answers(effects))
     assert counts == dict.fromkeys(range(1, task + 1), 1)
     assert {outcome for _, _, outcome in answers(effects)} == set(Outcome) - {
-        Outcome.RAISED, Outcome.KILLED, Outcome.TIMED_OUT,
+        Outcome.RAISED, Outcome.KILLED, Outcome.TIMED_OUT, Outcome.CODE_MISSING,
     }  # fmt: skip
     assert (queue.queued_count, queue.running_count) == (0, 0)
 
@@ -222,7 +222,7 @@ def test_worker_that_answers_while_it_is_being_ended_gets_nothing_more() -> None
     assert answers(effects) == [("s", 1, Outcome.RETURNED)]
     assert of_kind(StartOnWorker, effects) == []
     assert queue.worker_lost(7) == []
-    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, b"2"))]
+    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, payload=b"2"))]
 
 
 def clocked() -> tuple[NodeQueue, Clock]:
@@ -299,7 +299,7 @@ def test_task_that_waits_for_others_makes_room_for_another_worker() -> None:
     run(queue, 2)
     assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=True)) == [WantWorkers(2)]
     assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=True)) == []
-    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, b"2"))]
+    assert queue.worker_ready(8) == [StartOnWorker(8, WorkerTask(2, payload=b"2"))]
     assert queue.worker_waiting(7, WorkerWaiting(1, is_waiting=False)) == [WantWorkers(1)]
     effects = queue.worker_result(8, WorkerResult(2, Outcome.RETURNED, b""))
     assert of_kind(RetireWorker, effects) == [RetireWorker(8)]

@@ -6,16 +6,9 @@ from random import Random
 
 import pytest
 
+from grid.executor.effects import Finished, SendToNode, Started, SubmissionEffect
 from grid.executor.messages import CancelTask, Outcome, TaskEnded, TaskStarted
-from grid.executor.submissions import (
-    LOCALITY_SEARCH,
-    NODE_LOSSES_MAX,
-    Finished,
-    SendToNode,
-    Started,
-    SubmissionEffect,
-    Terms,
-)
+from grid.executor.submissions import LOCALITY_SEARCH, NODE_LOSSES_MAX, Terms
 from grid.types import NodeId
 
 from .samples import end, look, node, of_kind, sent, submissions, submit
