@@ -42,7 +42,7 @@ class LinkEvent:
 
 
 class _Link:
-    """One connection. Unsent bytes are bounded by the slots a submitter uses on a node."""
+    """One connection. Its unsent bytes are those of a submitter's slots on a node, and bundles."""
 
     def __init__(self, node_id: NodeId, sock: socket.socket) -> None:
         self.node_id = node_id

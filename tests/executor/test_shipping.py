@@ -132,6 +132,14 @@ def test_worker_gets_the_modules_before_its_first_task_that_needs_them() -> None
     assert run(queue, 2) == [StartOnWorker(7, WorkerTask(2, DIGEST, b"\0"))]
 
 
+def test_what_one_submitter_has_sent_is_there_for_all() -> None:
+    queue = queue_with()
+    queue.keep(CODE.bundle)
+    for submitter in ("s", "t"):
+        assert queue.submit(submitter, RunTask(1, 1, code=DIGEST)) == []
+    assert queue.queued_count == 2
+
+
 def test_worker_in_place_of_another_gets_them_anew() -> None:
     queue = queue_with(7)
     queue.keep(CODE.bundle)

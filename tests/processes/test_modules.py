@@ -21,7 +21,7 @@ PROGRAM = {
 import sys
 import grid
 import shop
-from shop.prices import Price, fail, twice
+from shop.prices import Price, fail, raised, twice
 
 def by_value(amount):
     from shop import rates
@@ -34,6 +34,10 @@ with grid.connect(sys.argv[1], config=sys.argv[2]) as g, g.executor() as pool:
     print(list(pool.map(shop.price_of, [1, 2], chunksize=2)))
     print(pool.submit(by_value, 10).result())
     print(pool.submit(twice, 1).result())
+    prices = g.map("prices")
+    print(prices.apply("pear", raised, 1, default=Price(0)))
+    print(prices.reduce(lambda key, price: price.amount, max))
+    prices.clear()
     try:
         pool.submit(fail).result()
     except KeyError as error:
@@ -56,6 +60,9 @@ def price_of(amount):
 def twice(amount):
     with grid.current().executor() as pool:
         return pool.submit(price_of, amount).result().amount * 2
+
+def raised(price, amount):
+    return Price(price.amount + amount * rates.RATE)
 
 def fail():
     raise KeyError  # of the shop
@@ -112,14 +119,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_package_of_a_program_travels_and_each_run_has_its_own(cluster: Cluster) -> None:
     lines = cluster.run("main.py").splitlines()
-    assert lines[:4] == ["6", "[Price(amount=2), Price(amount=4)]", "20", "4"]
+    assert lines[:6] == [
+        "6",
+        "[Price(amount=2), Price(amount=4)]",
+        "20",
+        "4",
+        "Price(amount=2)",
+        "2",
+    ]
     assert "    raise KeyError  # of the shop" in lines
     write(cluster.folder, {"shop/rates.py": "RATE = 300"})
-    assert cluster.run("main.py").splitlines()[:4] == [
+    assert cluster.run("main.py").splitlines()[:6] == [
         "900",
         "[Price(amount=300), Price(amount=600)]",
         "3000",
         "600",
+        "Price(amount=300)",
+        "300",
     ]
 
 
