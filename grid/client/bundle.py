@@ -10,6 +10,7 @@ Not here: the way to a worker (``executor/bundles.py``), what a worker does with
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections import deque
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import msgspec
 
 from grid.client.imports import Import, imports_of_source
-from grid.client.modules import Found, Kind, are_unchanged, distribution_of, find
+from grid.client.modules import Found, Kind, are_unchanged, find
 from grid.client.roots import NO_ROOTS, Roots
 from grid.errors import ProtocolError, ValueTooLargeError
 from grid.executor.bundles import Code, Shelf, code_of
@@ -194,7 +195,11 @@ class _Closure:
 
     def _require(self, name: str, importer: str, *, is_own: bool) -> None:
         if name not in self.requirements:
-            distribution, version = ("", "") if is_own else distribution_of(name)
+            distribution, version = ("", "")
+            if not is_own:
+                # Loaded when there is something to look up: nodes start sooner.
+                distributions = importlib.import_module("grid.client.distributions")
+                distribution, version = distributions.distribution_of(name)
             self.requirements[name] = Requirement(name, distribution, version, importer, is_own)
 
 

@@ -8,7 +8,6 @@ Not here: which modules (``imports.py``, ``bundle.py``).
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import site
@@ -136,22 +135,6 @@ def _stamp(name: str, filename: str) -> object:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def distribution_of(name: str) -> tuple[str, str]:
-    """Return the name and version of the distribution that has installed a module, or nothing."""
-    try:
-        return name, importlib.metadata.version(name)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        for distribution in _distributions().get(name, ()):
-            return distribution, importlib.metadata.version(distribution)
-    return "", ""
-
-
-@functools.cache
-def _distributions() -> dict[str, list[str]]:
-    """Return the distributions of each top-level name: all of them are read for that, once."""
-    return dict(importlib.metadata.packages_distributions())
 
 
 def _loaded_spec(name: str) -> ModuleSpec | None:

@@ -127,10 +127,11 @@ class _NotingPickler(Pickler):
 
 _WITHOUT_PROGRAM = EVERYWHERE - {"__main__", "__mp_main__"}
 
-_known_imports: weakref.WeakKeyDictionary[CodeType, dict[bool, list[Import]]] = (
+_known_imports: weakref.WeakKeyDictionary[CodeType, dict[tuple[object, bool], list[Import]]] = (
     weakref.WeakKeyDictionary()
 )
-"""Of each function's code: reading it takes longer than pickling it."""
+"""Of each function's code, by package and whether it is called: reading it takes longer than
+pickling it. Code of two packages may be equal, and mean other modules."""
 
 
 def _imports(function: FunctionType, *, is_called: bool) -> list[Import]:
@@ -140,6 +141,7 @@ def _imports(function: FunctionType, *, is_called: bool) -> list[Import]:
     known = _known_imports.get(function.__code__)
     if known is None:
         known = _known_imports[function.__code__] = {}
-    if is_called not in known:
-        known[is_called] = imports_of_function(function, is_called=is_called)
-    return known[is_called]
+    key = (function.__globals__.get("__package__"), is_called)
+    if key not in known:
+        known[key] = imports_of_function(function, is_called=is_called)
+    return known[key]

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from grid.client.modules import Kind, are_unchanged, distribution_of, find, find_spec
+from grid.client.modules import Kind, are_unchanged, find, find_spec
 
 from .programs import on_path, write
 
@@ -103,9 +103,3 @@ def test_module_that_is_not_loaded_changes_with_its_file(folder: Path) -> None:
     assert not are_unchanged(stamps)
     importlib.import_module("plain_m")
     assert not are_unchanged(stamps)
-
-
-def test_distribution_is_found_also_if_it_has_another_name() -> None:
-    assert distribution_of("numpy")[0] == "numpy"
-    assert distribution_of("xdist")[0] == "pytest-xdist"
-    assert distribution_of("nowhere_m") == ("", "")

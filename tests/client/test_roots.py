@@ -76,6 +76,13 @@ def test_function_by_value_needs_what_it_imports_and_refers_to() -> None:
     assert HERE not in firm
 
 
+def test_equal_functions_of_two_packages_need_the_modules_of_each() -> None:
+    for package in ("shop_r", "store_r"):
+        scope: dict[str, Any] = {"__package__": package, "__name__": "__main__"}
+        exec("def price():\n    from . import rates", scope)
+        assert roots_of(scope["price"]).firm == {package, f"{package}.rates"}
+
+
 def test_pickle_is_that_of_cloudpickle_after_its_start() -> None:
     data, _ = pickle_with_roots((lambda x: x + 1, Own), b"\x03\x0b")
     assert data[:2] == b"\x03\x0b"
