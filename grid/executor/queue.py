@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from grid.errors import ProtocolError
 from grid.executor.bundles import Shelf, code_of
@@ -125,6 +126,15 @@ class _Running:
         return self.started_s + timeout_ms / 1000 if timeout_ms and not self.ending else None
 
 
+class WorkerState(NamedTuple):
+    """What a worker does now; `running_s` is how long it has had its task, None without one."""
+
+    worker: int
+    running_s: float | None
+    is_waiting: bool
+    """Its task waits for tasks of its own."""
+
+
 class NodeQueue:
     """Queue and workers of one node."""
 
@@ -144,6 +154,8 @@ class NodeQueue:
         self._number = 0
         self._task_s: float | None = None
         self.done_count = 0
+        self.retried_count = 0
+        """Tasks started here that a worker or a node had died under before."""
 
     @property
     def queued_count(self) -> int:
@@ -159,6 +171,16 @@ class NodeQueue:
     def idle_count(self) -> int:
         """Workers that have nothing to do."""
         return len(self._idle)
+
+    def workers(self) -> list[WorkerState]:
+        """Return what each worker does now."""
+        now_s = self._clock()
+        states = [WorkerState(worker, None, False) for worker in self._idle]
+        states += [
+            WorkerState(worker, max(0.0, now_s - running.started_s), running.is_waiting)
+            for worker, running in self._running.items()
+        ]
+        return sorted(states)
 
     # -- submitters -----------------------------------------------------------------------
 
@@ -344,6 +366,7 @@ class NodeQueue:
             worker, queued = self._idle.popleft(), self._waiting.pop()
             self._count_out(queued)
             self._number += 1
+            self.retried_count += queued.task.attempt > 1
             self._running[worker] = _Running(self._number, queued, self._clock())
             task = queued.task
             if queued.bundle is not None:

@@ -8,14 +8,15 @@ lines on members and tables (their cores write them).
 
 | kind | from | fields |
 |---|---|---|
-| joined, left, dead | a member's record, on every node | member (its name), id (hex) |
+| joined, suspect, alive, dead, left | a member's record, on every node | member (its name), id |
+| retried | the task queue here, at most once a second | tasks |
 | promoted | a storage process here that took over | source (a name), partitions, lost_at_most |
 | lost, accepted, protected | the step from one table to the next, on the coordinator | partitions |
 | balanced | the same | nodes |
 
 Theory of operation. Members are known to each node by itself, so each notes them: who noticed a
-death, and when, is worth knowing. Of a table everybody knows the same, so only its author notes.
-What a promotion may have cost is known only where it happened.
+death, and when, is worth knowing. *Alive* is a suspicion refuted. Of a table everybody knows the
+same, so only its author notes. What a promotion may have cost is known only where it happened.
 
 Departures and omissions. A coordinator that dies takes its notes along. A lost partition that
 finds an owner counts as accepted, although its entries may have come back with a node that was
@@ -43,7 +44,29 @@ logger = logging.getLogger("grid.events")
 EVENTS_MAX = 1000
 """Events that a node keeps: some hundred deaths with all that follows, in half a megabyte."""
 
-KINDS = ("joined", "left", "dead", "promoted", "lost", "accepted", "protected", "balanced")
+KINDS = (
+    "joined",
+    "suspect",
+    "alive",
+    "left",
+    "dead",
+    "promoted",
+    "retried",
+    "lost",
+    "accepted",
+    "protected",
+    "balanced",
+)
+
+TIMES_MAX = 1000
+"""Members of whom it is known when they changed last."""
+
+_NEWS = {
+    MemberState.ALIVE: ("alive", "is alive again"),
+    MemberState.SUSPECT: ("suspect", "is suspected"),
+    MemberState.DEAD: ("dead", "is dead"),
+    MemberState.LEFT: ("left", "has left"),
+}
 
 
 class Change(NamedTuple):
@@ -65,7 +88,8 @@ class EventLog:
         self._number = 0
         self.counts = Counter(dict.fromkeys(KINDS, 0))
         """Events since the start by kind, also those forgotten."""
-        self._present: set[bytes] = set()
+        self._present: dict[bytes, MemberState] = {}
+        self._changed_s: dict[bytes, float] = {}
 
     def add(self, kind: str, text: str, **fields: int | str) -> None:
         """Note an event."""
@@ -79,18 +103,28 @@ class EventLog:
         return [event for event in self._events if event.number > number]
 
     def member_changed(self, record: MemberRecord) -> None:
-        """Note that a member has come or gone; suspicions and their refutation are no events."""
-        if record.state.is_gone:
-            self._present.discard(record.id)
-            is_dead = record.state is MemberState.DEAD
-            kind, text = ("dead", "is dead") if is_dead else ("left", "has left")
-        elif record.id in self._present:
-            return
-        else:
-            self._present.add(record.id)
-            kind, text = "joined", "joined"
-        who = f"{record.name} ({short(record.id)}, {record.address})"
-        self.add(kind, f"{who} {text}", member=record.name, id=record.id.hex())
+        """Note that a member has come or gone, is suspected, or is not any more."""
+        before = self._present.pop(record.id, None)
+        if not record.state.is_gone:
+            self._present[record.id] = record.state
+            if before is None:
+                self._add_member("joined", "joined", record)
+                before = MemberState.ALIVE
+        if before is not record.state:
+            kind, text = _NEWS[record.state]
+            self._add_member(kind, text, record)
+
+    def state_age_s(self, node_id: bytes) -> float | None:
+        """Return how long ago this node noticed the member's present state; None if it did not."""
+        changed_s = self._changed_s.get(node_id)
+        return None if changed_s is None else max(0.0, self._clock() - changed_s)
+
+    def retried(self, tasks: int) -> None:
+        """Note that tasks which a worker or a node has died under run again, here."""
+        verb, whom = ("runs", "it") if tasks == 1 else ("run", "them")
+        text = f"{_counted(tasks, 'task')} {verb} again here: a worker or node died under {whom}"
+        self.add("retried", text, tasks=tasks)
+        logger.info(log_text("tasks run again", tasks=tasks))
 
     def table_changed(
         self, old: PartitionTable | None, new: PartitionTable, is_coordinator: bool
@@ -112,6 +146,14 @@ class EventLog:
             "took over", source=source_name, partitions=partitions, lost_at_most=lost_at_most
         )
         logger.log(logging.WARNING if lost_at_most else logging.INFO, line)
+
+    def _add_member(self, kind: str, text: str, record: MemberRecord) -> None:
+        who = f"{record.name} ({short(record.id)}, {record.address})"
+        self.add(kind, f"{who} {text}", member=record.name, id=record.id.hex())
+        self._changed_s.pop(record.id, None)
+        self._changed_s[record.id] = self._events[-1].time_s
+        if len(self._changed_s) > TIMES_MAX:
+            del self._changed_s[next(iter(self._changed_s))]
 
 
 def changes_between(old: PartitionTable | None, new: PartitionTable) -> list[Change]:

@@ -31,7 +31,7 @@ from grid.partition.messages import Holding, HoldingRole
 from grid.partition.table import PartitionTable
 from grid.process.child import keep_freed_memory
 from grid.process.control_plane import ControlPlane
-from grid.process.counts import NodeCounts
+from grid.process.counts import NodeCounts, OperationRate
 from grid.process.datagrams import DatagramPort
 from grid.process.driver import Driver
 from grid.process.events import EventLog
@@ -127,7 +127,7 @@ class NetworkProcess:
         self._sessions = Sessions(
             self._tasks,
             view=lambda request: view_of(self._plane, settings.cluster, request),
-            status=lambda: status_document(self._plane, settings.cluster),
+            status=self._status,
             events=self._events.since,
             on_peer_message=self._driver.on_peer_message,
             on_exchange=self._driver.on_exchange,
@@ -145,6 +145,8 @@ class NetworkProcess:
         )
         self._held: list[Holding] = []
         self._lost_at_most = 0
+        self._started_s = time.monotonic()
+        self._operations = OperationRate(self._started_s)
         self._report_number = 0
         self._is_admitted = False
         self._is_declared_dead = False
@@ -318,6 +320,7 @@ class NetworkProcess:
             at_risk=accounting.at_risk,
             unprotected=accounting.unprotected,
             lost_at_most=self._lost_at_most,
+            operations_per_s=self._operations.per_s(accounting.operations, time.monotonic()),
         )
         if token == FINAL_QUESTION:
             self._final_holdings.set()
@@ -326,14 +329,18 @@ class NetworkProcess:
 
     def _report_regularly(self) -> None:
         """Refresh the load report, once a second; what others see rides on the next ping."""
-        queue = self._tasks.queue
+        queue, load = self._tasks.queue, self._plane.load
+        if queue.retried_count > load.tasks_retried:
+            self._events.retried(queue.retried_count - load.tasks_retried)
         self._plane.load = msgspec.structs.replace(
-            self._plane.load,
+            load,
             tasks_queued=queue.queued_count,
             tasks_running=queue.running_count,
             tasks_done=queue.done_count,
+            tasks_retried=queue.retried_count,
+            age_s=int(time.monotonic() - self._started_s),
         )
-        self._tell(StatusSnapshot(status_document(self._plane, self._settings.cluster)))
+        self._tell(StatusSnapshot(self._status()))
         if not self._is_closing:
             self._look_around()
             # Negative tokens are this report's own questions, positive ones the follower's.
@@ -352,7 +359,12 @@ class NetworkProcess:
             writes_lost_at_most=self._lost_at_most,
             network_resident_bytes=psutil.Process().memory_info().rss,
         )
-        return Snapshot(status_document(self._plane, self._settings.cluster), counts)
+        return Snapshot(self._status(), counts)
+
+    def _status(self) -> bytes:
+        return status_document(
+            self._plane, self._settings.cluster, self._tasks.workers_now(), self._events.state_age_s
+        )
 
     def _look_around(self) -> None:
         """Follow the machine's interfaces, and remember where others answer."""

@@ -52,6 +52,7 @@ class _Gathering:
     held: list[Holding] = field(default_factory=list)
     at_risk: int = 0
     unprotected: int = 0
+    operations: int = 0
     released: list[int] = field(default_factory=list)
 
 
@@ -162,8 +163,11 @@ class StorageLinks:
                     gathering.held += held
                     gathering.at_risk += accounting.at_risk
                     gathering.unprotected += accounting.unprotected
+                    gathering.operations += accounting.operations
                     if not gathering.missing:
-                        total = Accounting(gathering.at_risk, gathering.unprotected)
+                        total = Accounting(
+                            gathering.at_risk, gathering.unprotected, gathering.operations
+                        )
                         self._on_holdings(token, gathering.held, total)
             case ReleaseDone(token=token, partition_ids=partition_ids):
                 gathering = self._answered("released", token)

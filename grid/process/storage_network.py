@@ -130,7 +130,9 @@ class NetworkEnd:
                 replicator.serve(assignments, frozenset(living))
                 self._has_progress = True
             case HoldingsWanted(token=token):
-                accounting = Accounting(replicator.at_risk, replicator.unprotected)
+                accounting = Accounting(
+                    replicator.at_risk, replicator.unprotected, self._store.partitions.operations
+                )
                 self.tell(HoldingsKnown(token, replicator.holdings(), accounting))
             case ReleaseWanted(token=token, partition_ids=partition_ids, handovers=handovers):
                 replicator.release(token, partition_ids, handovers)

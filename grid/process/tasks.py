@@ -35,6 +35,7 @@ from grid.executor.queue import (
     RetireWorker,
     StartOnWorker,
     WantWorkers,
+    WorkerState,
 )
 from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach
@@ -104,6 +105,11 @@ class WorkerLinks:
                 if worker.is_gone:
                     self._forget(number)
                 return  # Else its pipe may still hold its last words.
+
+    def pid_of(self, worker: int) -> int:
+        """Return the process id of a worker; 0 when it is gone."""
+        known = self._workers.get(worker)
+        return 0 if known is None else known.pid
 
     def close(self) -> None:
         """End the pipes: idle workers exit."""
@@ -208,6 +214,10 @@ class NodeTasks:
     def work_wanted(self, thief: NodeId, wanted: WorkWanted) -> None:
         """Another node has nothing to do."""
         self._perform(self.queue.give(thief, wanted.free))
+
+    def workers_now(self) -> list[tuple[int, WorkerState]]:
+        """Return pid and state of each worker."""
+        return [(self.workers.pid_of(state.worker), state) for state in self.queue.workers()]
 
     def session_lost(self, submitter: int) -> None:
         """A submitter is gone."""

@@ -82,6 +82,7 @@ class ManyEntries:
                     records[index] = None
         if len(records) * self.largest_bytes > REPLY_BYTES_MAX:
             records = _cut(records)
+        self._held.operations += len(records) - 1  # The request itself is counted by the store.
         return Records(request.request, records)
 
     def unconfirmed_of(self, request: GetAll) -> tuple[tuple[Partition, int], ...]:
@@ -122,6 +123,7 @@ class ManyEntries:
             partitions = bytes(partitions[i] for i in chosen)
             keys, values = [keys[i] for i in chosen], [values[i] for i in chosen]
             concerned = set(partitions)
+        self._held.operations += len(keys) - 1
         self.note_size(largest_bytes)
         entries = self._held.entries_to_write(request.map, concerned)
         versions = self._held.next_versions(concerned)
@@ -148,6 +150,7 @@ class ManyEntries:
         self._held.check_writes(concerned, partitions)
         operation = request.operation or request.request
         done = self._done_before(concerned, client, operation)
+        self._held.operations += len(keys) - 1
         count = sum(done.values())
         removed: list[tuple[int, bytes]] = []
         now_s = self._clock() if self.has_expiries else 0.0

@@ -52,6 +52,8 @@ class Partitions:
         """Those others are primary of."""
         self.shut: set[int] = set()
         """Those that take no writes now."""
+        self.operations = 0
+        """What clients have had carried out here since the start; each key of a batch counts."""
         self.room_for: Callable[[Set[int], bytes], Mapping[int, int] | None] | None = None
         """Says what must be allowed before so many entries of these partitions are written."""
         self._has_frozen = False

@@ -121,7 +121,9 @@ class Store:
         """
         self._client = client
         try:
-            return self._handlers[type(request)](request)
+            reply = self._handlers[type(request)](request)
+            self._held.operations += 1
+            return reply
         except RefusedError as refusal:
             return Refused(request.request, refusal.reason, refusal.partition)
 

@@ -59,8 +59,9 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
     """Something that has happened to the cluster, as one node saw it.
 
     `number` counts the events of that node from 1 on; `time_s` is its wall clock (Unix seconds);
-    `node` is its name. `kind` is one of "joined", "left", "dead" (a member), "promoted" (backups
-    on that node took over), "lost", "accepted", "balanced", "protected" (partitions). `fields`
+    `node` is its name. `kind` is one of "joined", "suspect", "alive" (no suspect any more), "dead",
+    "left" (a member), "promoted" (backups on that node took over), "retried" (tasks that others
+    did not finish run there), "lost", "accepted", "balanced", "protected" (partitions). `fields`
     has the figures of `text` (``process/events.py`` says which).
     """
 

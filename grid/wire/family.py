@@ -119,11 +119,15 @@ class HoldingsWanted(msgspec.Struct, array_like=True, frozen=True, tag=12):
 
 
 class Accounting(msgspec.Struct, array_like=True, frozen=True):
-    """What could be lost now: acknowledged writes that no backup may have, and entries without
-    a backup where there should be one."""
+    """What could be lost now, and how much has been done.
+
+    `at_risk`: acknowledged writes that no backup may have. `unprotected`: entries without a backup
+    where there should be one. `operations`: carried out for clients since the start.
+    """
 
     at_risk: int
     unprotected: int
+    operations: int = 0
 
 
 class HoldingsKnown(msgspec.Struct, array_like=True, frozen=True, tag=13):

@@ -128,12 +128,50 @@ def test_members_come_and_go() -> None:
     assert dead.text == f"desk-2 ({SECOND.hex()[:8]}, 192.0.2.1:7702) is dead"
 
 
-def test_suspicion_and_its_refutation_are_no_events() -> None:
+def test_suspicion_and_its_refutation_are_told_once_each() -> None:
     log = fresh_log()
     log.member_changed(member(2))
-    log.member_changed(member(2, MemberState.SUSPECT))
+    for _ in range(2):
+        log.member_changed(member(2, MemberState.SUSPECT))
     log.member_changed(member(2))
-    assert [event.kind for event in log.since(0)] == ["joined"]
+    assert [event.kind for event in log.since(0)] == ["joined", "suspect", "alive"]
+
+
+def test_member_that_is_a_suspect_when_it_is_first_heard_of_has_joined_as_well() -> None:
+    log = fresh_log()
+    log.member_changed(member(2, MemberState.SUSPECT))
+    assert [event.kind for event in log.since(0)] == ["joined", "suspect"]
+
+
+def test_age_of_a_state_counts_from_its_last_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_module, "TIMES_MAX", 2)
+    log = fresh_log()  # Each look at its clock is a second.
+    log.member_changed(member(2))
+    log.member_changed(member(3))
+    assert log.state_age_s(SECOND) == 2.0
+    log.member_changed(member(2, MemberState.DEAD))
+    assert log.state_age_s(SECOND) == 1.0
+    assert log.state_age_s(FIRST) is None
+    log.member_changed(member(1))
+    assert log.state_age_s(THIRD) is None  # The bound: the longest unchanged is forgotten.
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        (1, "1 task runs again here: a worker or node died under it"),
+        (3, "3 tasks run again here: a worker or node died under them"),
+    ],
+)
+def test_tasks_that_run_again_are_an_event_and_a_line(
+    tasks: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    log = fresh_log()
+    log.retried(tasks)
+    (event,) = log.since(0)
+    assert (event.kind, event.text, event.fields) == ("retried", text, {"tasks": tasks})
+    assert caplog.messages == [f"tasks run again tasks={tasks}"]
 
 
 # -- promotions -------------------------------------------------------------------------------

@@ -9,11 +9,18 @@ import msgspec
 import orjson
 import pytest
 
+from grid.executor.queue import WorkerState
 from grid.membership.members import MemberList
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.table import PartitionTable
 from grid.process.control_plane import ControlPlane
-from grid.process.status import copy_counts, partition_counts, status_document, view_of
+from grid.process.status import (
+    copy_counts,
+    partition_counts,
+    partition_map,
+    status_document,
+    view_of,
+)
 from grid.types import Address
 from grid.wire.report import NodeReport
 
@@ -35,7 +42,15 @@ def plane(known: PartitionTable | None) -> ControlPlane:
         ControlPlane,
         SimpleNamespace(
             own=member(1),
-            load=NodeReport(entries=10, at_risk=3, unprotected=1),
+            load=NodeReport(
+                entries=10,
+                at_risk=3,
+                unprotected=1,
+                memory_percent=12.34,
+                operations_per_s=900,
+                tasks_retried=2,
+                age_s=77,
+            ),
             reports={SECOND: NodeReport(entries=20, at_risk=4, unprotected=2, tasks_queued=5)},
             follower=SimpleNamespace(table=known),
             membership=SimpleNamespace(members=members),
@@ -74,8 +89,11 @@ def test_document_has_the_members_with_their_copies_and_what_is_at_risk() -> Non
     shown = document(table([FIRST, SECOND]))
     assert set(shown) == {
         "cluster",
+        "node",
         "members",
         "partitions",
+        "partition_map",
+        "workers",
         "writes_at_risk",
         "unprotected_entries",
     }
@@ -87,15 +105,49 @@ def test_document_has_the_members_with_their_copies_and_what_is_at_risk() -> Non
         "address": "192.0.2.1:7701",
         "pid": member(1).pid,
         "state": "alive",
+        "age_s": 77,
+        "state_s": 77,
         "cpu_percent": 0.0,
-        "memory_percent": 0.0,
+        "memory_percent": 12.3,
+        "operations_per_s": 900,
         "primaries": 128,
         "backups": 128,
         "entries": 10,
         "at_risk": 3,
-        "tasks": {"queued": 0, "running": 0, "done": 0},
+        "workers": member(1).workers,
+        "tasks": {"queued": 0, "running": 0, "done": 0, "retried": 2},
     }
     assert (second["at_risk"], second["tasks"]["queued"]) == (4, 5)
+
+
+def test_document_has_the_workers_of_the_node_that_answers_and_ages_of_states() -> None:
+    workers = [(71, WorkerState(1, None, False)), (72, WorkerState(2, 1.23456, True))]
+
+    def state_age_s(of: bytes) -> float | None:
+        return 4.4 if of == SECOND else None
+
+    known = plane(None)
+    shown = orjson.loads(status_document(known, "library", workers, state_age_s))
+    assert shown["node"] == FIRST.hex()
+    assert shown["workers"] == [
+        {"pid": 71, "running_s": None, "is_waiting": False},
+        {"pid": 72, "running_s": 1.235, "is_waiting": True},
+    ]
+    assert [entry["state_s"] for entry in shown["members"]] == [77, 4]
+
+
+def test_map_says_of_each_partition_who_holds_it_and_how_safe_it_is() -> None:
+    assert partition_map(None) is None
+    shown = partition_map(table([FIRST, SECOND, THIRD], vacant=1, unsynced=2, incoming=THIRD))
+    assert shown is not None
+    assert shown["holders"] == [node_id.hex() for node_id in (FIRST, SECOND, THIRD)]
+    assert shown["states"] == "luu" + 253 * "s"
+    assert shown["primaries"][:4] == (-1, 1, 2, 0)
+    assert shown["backups"][:4] == (-1, 2, 0, 1)
+    assert shown["incoming"][:4] == (-1, -1, -1, 2)
+    alone = partition_map(table([FIRST], has_backups=False, vacant=6))
+    assert alone is not None
+    assert alone["states"] == 6 * "l" + 250 * "s"
 
 
 def test_member_that_is_gone_is_shown_and_holds_nothing() -> None:

@@ -108,9 +108,9 @@ def test_table_is_served_and_questions_are_answered(ends: Ends) -> None:
     assert isinstance(ends.store.handle(Put(1, "m", 0, 1, b"k", b"v")), Done)
     ends.say(HoldingsWanted(5))
     holding = Holding(0, 1, 1, 1, HoldingRole.PRIMARY, [])
-    assert ends.heard() == [HoldingsKnown(5, [holding], Accounting(0, 1))]
+    assert ends.heard() == [HoldingsKnown(5, [holding], Accounting(0, 1, 1))]
     ends.say(Serve([primary_of(0)], [OWN], protects=False), HoldingsWanted(6))
-    assert ends.heard() == [HoldingsKnown(6, [holding], Accounting(0, 0))]
+    assert ends.heard() == [HoldingsKnown(6, [holding], Accounting(0, 0, 1))]
 
 
 def test_release_is_answered_with_what_is_given_up(ends: Ends) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 import pytest
 
 from grid.storage import many
-from grid.storage.messages import Clear, Done, Records, Request, Size, TakeAny
+from grid.storage.messages import Clear, Done, Records, Refused, Request, Size, TakeAny
 from grid.storage.partitions import MustWaitError
 from grid.storage.store import Store
 
@@ -115,3 +115,24 @@ def test_removal_of_what_is_over_is_told_to_the_copies_in_steps(
     assert [store.expire() for _ in range(3)] == [True, True, False]
     assert store.partitions.by_id[1].sequence == 25 + 3
     assert len(notes.told) == 3
+
+
+def test_operations_are_counted_by_key_and_only_if_carried_out() -> None:
+    store = store_serving(1, 2)
+    counted = store.partitions
+    put(store, b"k")
+    assert counted.operations == 1
+    for batch in (
+        put_all((1, b"a", b"1"), (2, b"b", b"2"), (1, b"c", b"3")),
+        get_all((1, b"a"), (2, b"b"), (1, b"c")),
+        remove_all((1, b"a"), (2, b"b"), (1, b"x")),
+    ):
+        before = counted.operations
+        store.handle(batch)
+        assert counted.operations == before + 3
+    before = counted.operations
+    assert isinstance(store.handle(get_all((3, b"a"))), Refused)
+    counted.set_writable(counted.by_id[1], False)
+    with pytest.raises(MustWaitError):
+        put(store, b"k")
+    assert counted.operations == before

@@ -48,6 +48,9 @@ WORST_REPORT = NodeReport(
     at_risk=2**63,
     unprotected=2**63,
     lost_at_most=2**63,
+    operations_per_s=2**63,
+    tasks_retried=2**63,
+    age_s=2**63,
 )
 
 
