@@ -31,11 +31,11 @@ from grid.api import (
     open_client,
 )
 from grid.config import Config
-from grid.console.model import decode
+from grid.console.document import decode
 from grid.console.observer import ConsoleObserver
 from grid.console.safety import wait_until_safe
+from grid.console.tables import status_table
 from grid.console.terminal import ProgressLine, open_console
-from grid.console.view import status_table
 from grid.errors import ConfigError, GridError
 from grid.supervisor.launcher import Launcher
 from grid.supervisor.resolve import resolve_keys, resolve_nodes

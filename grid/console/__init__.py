@@ -1,7 +1,9 @@
 """What a person sees of a running cluster: a model of it, and its picture in a terminal.
 
-``model.py`` is pure and holds what is known, ``view.py`` draws it with rich, and ``terminal.py``
-brings it to the terminal or, where there is none, prints lines.
+``document.py`` is the status as it comes, ``model.py`` is pure and holds what is known, ``view.py``
+draws it with rich (``member_rows.py``, ``partition_grid.py``, ``cells.py`` are its parts), and
+``terminal.py`` brings it to the terminal or, where there is none, prints lines. ``tables.py`` is
+what commands print.
 
 Not here: gathering the status and choosing what is worth an event. Both come from the
 supervisor, which owns the terminal and calls this package from its one thread.

@@ -3,110 +3,27 @@
 Pure: no clock, no terminal, no sockets. The caller passes in every time, so that a test can
 replay any history.
 
-Not here: drawing (``view.py``), and where a status comes from (the supervisor, or the answer
-to ``grid status --json``, whose shape these structs describe).
+Not here: the shape of a status (``document.py``), drawing (``view.py``), and where a status comes
+from (the supervisor, or a client).
 
-Theory of operation: an update replaces the whole status; only rates need the one before. Keys
-this version does not know are ignored, so that a newer node can be watched by an older console.
-
-Omissions: no history beyond two updates (hence no sparklines), and no map of the single
-partitions, because the status does not carry one yet.
+Theory of operation: an update replaces the whole status; only rates need the one before, and the
+sparklines the last minute of each member that is still in the status.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-import msgspec
-
-from grid.errors import ProtocolError
+from grid.console.document import ClusterStatus, MemberStatus, State
 
 EVENTS_MAX = 200
 """Event lines kept: several screens of the tallest terminal, and still nothing in memory."""
 
-State: TypeAlias = Literal["alive", "suspect", "dead", "left"]
+SAMPLES_MAX = 60
+"""Updates remembered of each member, for its sparkline: a minute."""
+
 Severity: TypeAlias = Literal["good", "warning", "bad"]
-
-
-class TaskCounts(msgspec.Struct, frozen=True):
-    """Tasks of one member; `done` counts since its start."""
-
-    queued: int
-    running: int
-    done: int
-
-
-class MemberStatus(msgspec.Struct, frozen=True):
-    """One member as the answering node believes it to be."""
-
-    name: str
-    id: str
-    """Boot id in hex."""
-    address: str
-    """``host:port``."""
-    pid: int
-    """Of the supervisor."""
-    state: State
-    cpu_percent: float
-    primaries: int
-    backups: int
-    entries: int
-    at_risk: int
-    """Acknowledged writes that the backups do not have yet."""
-    tasks: TaskCounts
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the member is dead or has left."""
-        return self.state in ("dead", "left")
-
-
-class PartitionCounts(msgspec.Struct, frozen=True):
-    """All partitions of the cluster; ``process/status.py`` says what the words mean."""
-
-    total: int
-    safe: int
-    unprotected: int
-    """Partitions that one more death would lose."""
-    lost: int
-    moving: int
-    backup_count: int
-    """How many backups each shall have; with none, whatever has an owner counts as safe."""
-
-    @property
-    def are_safe(self) -> bool:
-        """Whether every partition has what it shall have."""
-        return 0 < self.total <= self.safe
-
-
-class ClusterStatus(msgspec.Struct, frozen=True):
-    """The whole answer to ``grid status --json``."""
-
-    cluster: str
-    members: tuple[MemberStatus, ...]
-    partitions: PartitionCounts
-    writes_at_risk: int
-    unprotected_entries: int
-
-    def count(self, *states: State) -> int:
-        """Return how many members are in one of `states`."""
-        return sum(member.state in states for member in self.members)
-
-    def members_by_name(self) -> list[MemberStatus]:
-        """Return the members by name, numbers in it compared as numbers (n2 before n10)."""
-        return sorted(self.members, key=lambda member: (_natural(member.name), member.address))
-
-    def tasks(self) -> TaskCounts:
-        """Return the sums over all members; what is queued or running at a gone one is moot."""
-        present = [member.tasks for member in self.members if not member.is_gone]
-        return TaskCounts(
-            queued=sum(tasks.queued for tasks in present),
-            running=sum(tasks.running for tasks in present),
-            done=sum(member.tasks.done for member in self.members),
-        )
 
 
 class Event(NamedTuple):
@@ -121,24 +38,18 @@ class Event(NamedTuple):
         return f"{self.time} {self.level} {self.text}"
 
 
+class Sample(NamedTuple):
+    """What a sparkline shows of one update."""
+
+    cpu_percent: float
+    operations_per_s: int
+
+
 class Headline(NamedTuple):
     """How the cluster is, in one sentence."""
 
     text: str
     severity: Severity
-
-
-def decode(source: bytes | Mapping[str, Any]) -> ClusterStatus:
-    """Return the status in `source`: JSON, or the same already parsed.
-
-    Raises: ProtocolError when a key is missing or of another type; says which.
-    """
-    try:
-        if isinstance(source, bytes):
-            return msgspec.json.decode(source, type=ClusterStatus)
-        return msgspec.convert(source, ClusterStatus)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"this is no cluster status: {error}") from error
 
 
 def one_line(text: str) -> str:
@@ -203,6 +114,7 @@ class ConsoleModel:
         status: The newest status, None before the first.
         events: Oldest first, at most `EVENTS_MAX`.
         tasks_per_s: Tasks finished a second between the last two updates.
+        hint: What a person can do here, for the last row of the screen; may be empty.
     """
 
     def __init__(self, own_address: str) -> None:
@@ -211,6 +123,8 @@ class ConsoleModel:
         self.status: ClusterStatus | None = None
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self.tasks_per_s = 0.0
+        self.hint = ""
+        self._history: dict[str, deque[Sample]] = {}
         self._updated_s = 0.0
 
     def update(self, status: ClusterStatus, now_s: float) -> None:
@@ -221,6 +135,20 @@ class ConsoleModel:
             self.tasks_per_s = finished / elapsed_s if elapsed_s > 0 else 0.0
         self.status = status
         self._updated_s = now_s
+        former = self._history
+        self._history = {
+            member.id: former.get(member.id) or deque(maxlen=SAMPLES_MAX)
+            for member in status.members
+            if not member.is_gone
+        }
+        for member in status.members:
+            if not member.is_gone:
+                sample = Sample(member.cpu_percent, member.operations_per_s)
+                self._history[member.id].append(sample)
+
+    def samples_of(self, member: MemberStatus) -> list[Sample]:
+        """Return the last minute of a member, oldest first; nothing once it is gone."""
+        return list(self._history.get(member.id, ()))
 
     def add_event(self, wall_text_time: str, level: str, text: str) -> Event:
         """Append an event, forgetting the oldest beyond the bound; return it as it is kept."""
@@ -272,13 +200,6 @@ def _tasks_finished(before: ClusterStatus, after: ClusterStatus) -> int:
         max(0, member.tasks.done - done_before.get(member.id, member.tasks.done))
         for member in after.members
     )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key under which ``n2`` comes before ``n10``."""
-    return [
-        (int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)
-    ]
 
 
 def _plural(count: int, noun: str) -> str:

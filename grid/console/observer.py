@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 
-from grid.console.model import ConsoleModel, decode
+from grid.console.document import decode
+from grid.console.model import ConsoleModel
 from grid.console.terminal import NodeConsole
 from grid.errors import ProtocolError
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot

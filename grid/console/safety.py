@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from grid.console.model import ClusterStatus, MemberStatus, one_line
+from grid.console.document import ClusterStatus, MemberStatus
+from grid.console.model import one_line
 from grid.errors import GridError
 
 POLL_S = 0.25

@@ -2,63 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from grid.console.model import EVENTS_MAX, ConsoleModel, decode, exposure, headline
-from grid.errors import ProtocolError
+from grid.console.model import EVENTS_MAX, SAMPLES_MAX, ConsoleModel, Sample, exposure, headline
 
-from .samples import member, model, partitions, status, status_dict
-
-
-def test_json_and_dict_decode_alike() -> None:
-    """The supervisor has the dict, the command line the bytes."""
-    source = status_dict(3)
-    assert decode(json.dumps(source).encode()) == decode(source)
-
-
-def test_unknown_keys_are_ignored() -> None:
-    """An older console watches a newer node."""
-    source = status_dict(1, members=[member(1, rss_bytes=1)], term=7)
-    assert decode(source) == status(1)
-
-
-def test_whole_cpu_percent_is_accepted() -> None:
-    """JSON does not keep 40.0 and 40 apart."""
-    assert status(1, members=[member(1, cpu_percent=40)]).members[0].cpu_percent == 40.0
-
-
-@pytest.mark.parametrize(
-    ("source", "named"),
-    [
-        ({"cluster": "library"}, "members"),
-        (status_dict(1, members=[member(1, state="tired")]), "state"),
-        (b"{", "truncated"),
-        (b'{"cluster": "\xff"}', "utf-8"),
-    ],
-)
-def test_malformed_status_is_refused_naming_the_fault(
-    source: bytes | dict[str, object], named: str
-) -> None:
-    """Input from outside raises, and says what was wrong."""
-    with pytest.raises(ProtocolError, match=named):
-        decode(source)
-
-
-def test_members_are_sorted_by_name_with_numbers_as_numbers() -> None:
-    """Twelve members read n1 .. n12."""
-    shuffled = [member(number) for number in (10, 2, 12, 1)]
-    names = [entry.name for entry in status(4, members=shuffled).members_by_name()]
-    assert names == ["n1", "n2", "n10", "n12"]
-
-
-def test_names_without_numbers_sort_beside_names_that_are_numbers() -> None:
-    """No pair of names may be incomparable."""
-    named = [member(number, name=name) for number, name in enumerate(["b", "7", "", "a1", "²"])]
-    names = [entry.name for entry in status(5, members=named).members_by_name()]
-    assert sorted(names) == sorted(["b", "7", "", "a1", "²"])
-    assert names.index("a1") < names.index("b")
+from .samples import member, model, partitions, status
 
 
 def test_first_update_has_no_rate() -> None:
@@ -184,3 +132,25 @@ def test_tasks_of_a_dead_member_are_done_but_no_longer_queued() -> None:
     members = [member(1, tasks=tasks), member(2, tasks=tasks, state="dead")]
     totals = status(2, members=members).tasks()
     assert (totals.queued, totals.running, totals.done) == (5, 2, 200)
+
+
+def test_last_minute_of_a_member_is_remembered_and_no_more() -> None:
+    """For its sparkline; a picture has no room for more."""
+    console_model = ConsoleModel("a:1")
+    for second in range(SAMPLES_MAX + 5):
+        busy = member(1, cpu_percent=second, operations_per_s=2 * second)
+        console_model.update(status(1, members=[busy]), float(second))
+    samples = console_model.samples_of(console_model.members[0])
+    assert len(samples) == SAMPLES_MAX
+    assert (samples[0], samples[-1]) == (Sample(5, 10), Sample(64, 128))
+
+
+def test_member_that_is_gone_or_forgotten_has_no_past() -> None:
+    """It takes no memory, and a picture of it would look alive."""
+    console_model = ConsoleModel("a:1")
+    console_model.update(status(2), 1.0)
+    dead = member(2, state="dead")
+    for members in ([member(1), dead], [member(1)]):
+        console_model.update(status(2, members=members), 2.0)
+        assert console_model.samples_of(status(2, members=[dead]).members[0]) == []
+    assert len(console_model.samples_of(console_model.members[0])) == 3

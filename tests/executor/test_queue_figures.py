@@ -24,7 +24,7 @@ def test_tasks_that_start_after_a_death_are_counted_as_retried() -> None:
     queue = NodeQueue(ExecutorOptions(), Clock(), 1)
     queue.worker_ready(7)
     run(queue, 1)
-    queue.submit("s", RunTask(2, 2, b"again"))
+    queue.submit("s", RunTask(2, 2, payload=b"again"))
     assert queue.retried_count == 0  # It waits, and may still go elsewhere.
     queue.worker_result(7, WorkerResult(1, Outcome.RETURNED, b""))
     assert queue.retried_count == 1
