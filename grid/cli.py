@@ -178,8 +178,15 @@ def _up(options: argparse.Namespace) -> int:
     )
     settings = resolve_nodes(config, options.nodes)
     # Without standard output (``>&-``) the node still runs.
-    console = open_console(sys.stdout or io.StringIO())
+    console = open_console(sys.stdout or io.StringIO(), sys.stdin)
     observer = ConsoleObserver(console)
+    node: Supervisor | Launcher
+    # Before the terminal is taken: from here on signals end in order, so it is given back.
+    if options.nodes == 1:
+        _lead_own_group()
+        node = Supervisor(settings[0], observer, keys=console.keys)
+    else:
+        node = Launcher(settings, observer, keys=console.keys)
     console.start()
     try:
         if configuration.resolve_secret(config) is None:
@@ -191,10 +198,7 @@ def _up(options: argparse.Namespace) -> int:
             observer.event(
                 "WARNING", "no network interface is up: serving this machine only until one is"
             )
-        if options.nodes == 1:
-            _lead_own_group()
-            return Supervisor(settings[0], observer).run()
-        return Launcher(settings, observer).run()
+        return node.run()
     finally:
         console.stop()
 

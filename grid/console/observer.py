@@ -13,6 +13,9 @@ from grid.console.terminal import NodeConsole
 from grid.errors import ProtocolError
 from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
 
+HINT = "Ctrl-C leaves the cluster; twice ends the node at once"
+HINT_KEYS = "q leaves the cluster (Ctrl-C as well; twice ends the node at once)"
+
 
 class ConsoleObserver:
     """Shows one node on this terminal."""
@@ -21,6 +24,7 @@ class ConsoleObserver:
         """Show on `console`, which is started and stopped elsewhere."""
         self._console = console
         self.model = ConsoleModel("")
+        self.model.hint = HINT_KEYS if console.keys is not None else HINT
 
     def event(self, level: str, text: str) -> None:
         """Add an event line."""

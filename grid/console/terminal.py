@@ -4,7 +4,8 @@ And the one line of a command that waits (`ProgressLine`).
 
 Runs in: supervisor, in its only thread.
 
-Not here: the picture itself (``view.py``), reading keys, and the decision when to refresh.
+Not here: the picture itself (``view.py``), what keys are typed (``keyboard.py``), and the decision
+when to refresh.
 
 Departures: rich's ``Live`` starts a thread and replaces ``sys.stdout`` unless told not to. The
 supervisor forks, so here it must do neither: a child would inherit a lock held by nobody, or
@@ -24,6 +25,7 @@ from typing import IO, Protocol, TextIO
 from rich.console import Console
 from rich.live import Live
 
+from grid.console.keyboard import Keyboard, open_keyboard
 from grid.console.model import ConsoleModel, Event, one_line
 from grid.console.view import render
 
@@ -39,6 +41,9 @@ SUMMARY_INTERVAL_S = 10.0
 class NodeConsole(Protocol):
     """What the supervisor needs of a console, whichever kind it got."""
 
+    keys: Keyboard | None
+    """Where a person can type, once it is started."""
+
     def start(self) -> None:
         """Take the terminal."""
 
@@ -52,13 +57,16 @@ class NodeConsole(Protocol):
         """Give the terminal back."""
 
 
-def open_console(stream: TextIO) -> NodeConsole:
-    """Return the console that suits `stream`: live on a capable terminal, else plain lines."""
+def open_console(stream: TextIO, keys: TextIO | None = None) -> NodeConsole:
+    """Return the console that suits `stream`: live on a capable terminal, else plain lines.
+
+    A live one listens to `keys`, usually standard input, if that is a terminal.
+    """
     if stream.isatty():
         # Forced: rich would let FORCE_COLOR or TTY_INTERACTIVE decide what is a terminal.
         console = Console(file=stream, force_terminal=True, force_interactive=True, highlight=False)
         if not console.is_dumb_terminal:
-            return LiveConsole(console)
+            return LiveConsole(console, open_keyboard(keys))
     return PlainConsole(stream)
 
 
@@ -74,9 +82,10 @@ class LiveConsole:
     time; one that is gone is ignored. The node matters more than its picture.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, keys: Keyboard | None = None) -> None:
         """Prepare to draw on `console`; nothing is written yet."""
         self._console = console
+        self.keys = keys
         self._model: ConsoleModel | None = None
         self._is_terminal_gone = False
         self._live = Live(
@@ -88,7 +97,9 @@ class LiveConsole:
         )
 
     def start(self) -> None:
-        """Switch to the alternate screen."""
+        """Switch to the alternate screen, and have keys come one by one."""
+        if self.keys is not None:
+            self.keys.start()
         _replace_unencodable(self._console.file)
         self._guarded(self._live.start)
 
@@ -98,6 +109,8 @@ class LiveConsole:
     def refresh(self, model: ConsoleModel) -> None:
         """Draw `model` in the terminal's present size, or skip when the terminal is stuck."""
         self._model = model
+        if self.keys is not None:
+            self.keys.keep()
         if _takes_output(self._console.file):
             width, height = self._console.size
             self._guarded(lambda: self._live.update(render(model, width, height), refresh=True))
@@ -107,6 +120,8 @@ class LiveConsole:
 
         May wait for a terminal that was stopped by Ctrl-S: stop the children first.
         """
+        if self.keys is not None:
+            self.keys.stop()
         if not self._live.is_started:
             return
         self._guarded(self._live.stop)
@@ -140,6 +155,7 @@ class PlainConsole:
         wall_text: Callable[[], str] = lambda: time.strftime("%H:%M:%S"),
     ) -> None:
         """Write to `stream`; the clocks give the summaries their pace and their time."""
+        self.keys: Keyboard | None = None
         self._stream = stream
         self._monotonic_s = monotonic_s
         self._wall_text = wall_text

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 
 from grid.errors import ProtocolError
 from grid.process.settings import NodeSettings
-from grid.supervisor.observer import Observer, PipeObserver
+from grid.supervisor.observer import Keys, Observer, PipeObserver
 from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child, fork
 from grid.supervisor.supervisor import Supervisor
@@ -57,6 +57,7 @@ class Launcher:
         *,
         on_all_admitted: Callable[[list[tuple[str, int]]], None] | None = None,
         stop_fd: int | None = None,
+        keys: Keys | None = None,
     ) -> None:
         """Prepare.
 
@@ -65,6 +66,7 @@ class Launcher:
             observer: gets events (with the node's name in front) and the first node's status.
             on_all_admitted: called once with all addresses when every node is ready.
             stop_fd: a descriptor that becomes readable (a word, or its end) to say stop.
+            keys: where a person can ask to stop.
         """
         self._settings = settings
         self._observer = observer
@@ -75,6 +77,9 @@ class Launcher:
         self._stop_fd = stop_fd
         if stop_fd is not None:
             self._selector.register(stop_fd, selectors.EVENT_READ, self._on_stop_fd)
+        self._keys = keys
+        if keys is not None:
+            self._selector.register(keys.fileno(), selectors.EVENT_READ, self._on_keys)
         self._nodes: list[_Node] = []
         self._addresses: dict[str, tuple[str, int]] = {}
         self._stop_count = 0
@@ -185,6 +190,13 @@ class Launcher:
                 self._observer.event("INFO", f"{number.name}: {text}")
             elif self._stop_count == 2:
                 self._observer.event("WARNING", f"{number.name}: ending all nodes at once")
+
+    def _on_keys(self) -> None:
+        assert self._keys is not None
+        if self._keys.wants_stop() and not self._stop_count:
+            self._stop_count = 1
+            text = f"q: stopping {len(self._nodes)} nodes (Ctrl-C ends them at once)"
+            self._observer.event("INFO", text)
 
     def _on_stop_fd(self) -> None:
         assert self._stop_fd is not None

@@ -1,4 +1,7 @@
-"""Who watches a node: a console (``console/observer.py``), or the launcher of several nodes."""
+"""Who watches a node: a console (``console/observer.py``), or the launcher of several nodes.
+
+And what a person types there.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,16 @@ class Observer(Protocol):
 
     def report(self, message: Listening | Admitted | StatusSnapshot | StartFailed) -> None:
         """A step of the node's life, as its network process reports it."""
+
+
+class Keys(Protocol):
+    """What a person types where the node is watched (``console/keyboard.py``)."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when something was typed."""
+
+    def wants_stop(self) -> bool:
+        """Read what was typed; return whether it asks to leave."""
 
 
 class PipeObserver:

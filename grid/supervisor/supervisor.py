@@ -27,7 +27,7 @@ from grid.process.settings import NodeSettings
 from grid.supervisor.family import Family
 from grid.supervisor.load import LoadSampler
 from grid.supervisor.log_relay import LogRelay
-from grid.supervisor.observer import Observer
+from grid.supervisor.observer import Keys, Observer
 from grid.supervisor.restart_policy import PAUSES_S, RestartPolicy
 from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child
@@ -70,12 +70,24 @@ class Supervisor:
     """Runs one node until told to stop."""
 
     def __init__(
-        self, settings: NodeSettings, observer: Observer, launcher: Connection | None = None
+        self,
+        settings: NodeSettings,
+        observer: Observer,
+        launcher: Connection | None = None,
+        keys: Keys | None = None,
     ) -> None:
-        """Prepare; `launcher` is the pipe whose EOF, or `StopNode`, ends this node."""
+        """Prepare.
+
+        Args:
+            settings: of the node.
+            observer: is told what happens.
+            launcher: the pipe whose EOF, or `StopNode`, ends this node.
+            keys: where a person can ask to leave.
+        """
         self._settings = settings
         self._observer = observer
         self._launcher = launcher
+        self._keys = keys
         self._signals = SignalQueue()
         self._log = LogRelay()
         self._load = LoadSampler()
@@ -102,6 +114,8 @@ class Supervisor:
         self._selector.register(self._log.read_fd, selectors.EVENT_READ, self._on_log)
         if self._launcher is not None:
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        if self._keys is not None:
+            self._selector.register(self._keys.fileno(), selectors.EVENT_READ, self._on_keys)
         adopt_strays()
         try:
             while self._stop_count == 0:
@@ -291,6 +305,13 @@ class Supervisor:
             elif self._stop_count == 2:
                 self._observer.event("WARNING", f"{number.name}: ending at once")
 
+    def _on_keys(self) -> None:
+        """Leave, as a first Ctrl-C does; only signals are impatient."""
+        assert self._keys is not None
+        if self._keys.wants_stop() and not self._stop_count:
+            self._stop_count = 1
+            self._observer.event("INFO", "q: leaving the cluster (Ctrl-C ends the node at once)")
+
     def _on_launcher(self) -> None:
         assert self._launcher is not None
         try:
@@ -327,7 +348,7 @@ class Supervisor:
                 for _ in range(count - len(self._the_family.workers) - len(self._workers_due_s)):
                     self._start_worker()
             case StopWanted():
-                if not self._stop_count:  # Only signals are impatient.
+                if not self._stop_count:
                     self._stop_count = 1
                     self._observer.event("INFO", "asked to stop (grid down): leaving the cluster")
             case RestartWanted(reason=reason):
