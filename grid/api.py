@@ -21,7 +21,7 @@ from grid.client.async_session import AsyncGrid
 from grid.client.connections import Connections, Gateway
 from grid.client.options import ClientOptions
 from grid.client.session import Grid, status_from
-from grid.config import Config, load, resolve_secret
+from grid.config import Config, NodeOptions, load, resolve_secret
 from grid.errors import ConnectError
 from grid.finding.search import Search
 from grid.remembered_peers import RememberedPeers
@@ -71,10 +71,11 @@ def find_config(path: str | Path | None) -> Path | None:
 def connect(address: str | None = None, *, config: str | Path | None = None) -> Grid:
     """Connect to a running cluster.
 
-    Without `address`: this user's nodes on this machine; else, if there is a secret, whoever of
-    the cluster answers first among the configured seeds, the peers that this user's nodes have
-    met, and the nodes that announce themselves on the network, which each does every few
-    seconds. It ends after ``client.connect_deadline_s`` and needs no node on this machine.
+    `address` is ``host:port``, or a host with a node on the configured port. Without it: this
+    user's nodes on this machine; else, if there is a secret, whoever of the cluster answers first
+    among the configured seeds, the peers that this user's nodes have met, and the nodes that
+    announce themselves on the network, which each does every few seconds. It ends after
+    ``client.connect_deadline_s`` and needs no node on this machine.
 
     Cluster name, secret and deadlines come from `config`, else $GRID_CONFIG, else
     ./cluster.toml, else the defaults.
@@ -129,12 +130,20 @@ def fetch_status(config: Config, address: str | None = None) -> dict[str, Any]:
     Raises: ConnectError; AuthenticationError.
     """
 
-    def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> dict[str, Any]:
-        connections = Connections(gateways, keys, config.cluster.name, config.client)
-        try:
-            return status_from(connections)
-        finally:
-            connections.close()
+    with contextlib.closing(open_connections(config, address)) as connections:
+        return status_from(connections)
+
+
+def open_connections(config: Config, address: str | None = None) -> Connections:
+    """Connect for questions to network processes only; the node need not have joined a cluster yet.
+
+    Without `address` a node is searched for as by `connect`.
+
+    Raises: ConnectError; AuthenticationError.
+    """
+
+    def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> Connections:
+        return Connections(gateways, keys, config.cluster.name, config.client)
 
     return find_grid(config, address, make)
 
@@ -153,7 +162,7 @@ def find_grid(
     """
     keys = _keys(config)
     if address is not None:
-        return make([_parsed(address)], keys)
+        return make([_parsed(address, config.node.port or NodeOptions().port)], keys)
     search = Search(
         config.cluster.name,
         keys,
@@ -177,9 +186,9 @@ def _keys(config: Config) -> ClusterKeys | None:
     return derive_keys(secret, config.cluster.name) if secret is not None else None
 
 
-def _parsed(address: str) -> Address:
+def _parsed(address: str, usual_port: int) -> Address:
     try:
-        return Address.parse(address)
+        return Address.parse(address if ":" in address else f"{address}:{usual_port}")
     except ValueError as error:
         raise ConnectError(f"{error}; an address looks like 192.168.1.5:7701") from error
 

@@ -1,6 +1,7 @@
 """What the command line's arguments may be: numbers within bounds, files that can be written.
 
 Each is an argparse `type`: it returns the value or raises `ArgumentTypeError` with one sentence.
+Besides, how a command with its examples is added to the parser of all.
 """
 
 from __future__ import annotations
@@ -8,8 +9,35 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def add_command(
+    commands: Commands, name: str, help_text: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a command whose ``--help`` ends with `examples`, a line each; return its parser."""
+    return commands.add_parser(
+        name,
+        help=help_text,
+        description=f"{help_text[0].upper()}{help_text[1:]}.",
+        epilog=f"examples:\n{examples.strip(chr(10))}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def time_span(text: str) -> float:
+    """Return the seconds of a span like ``90``, ``10m``, ``2h``."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time span; examples: 90, 10m, 2h, 1d")
+    return float(found[1]) * UNITS_S[found[2]]
 
 
 def writable_file(text: str) -> Path:

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import orjson
-from rich.console import Console
 
 from grid import config as configuration
 from grid.api import (
@@ -25,18 +23,18 @@ from grid.api import (
     LOCAL_CLUSTER,
     LocalReady,
     LocalRequest,
-    fetch_status,
     find_config,
     local_config,
     open_client,
 )
+from grid.arguments import add_command
 from grid.config import Config
 from grid.console.document import decode
 from grid.console.observer import ConsoleObserver
 from grid.console.safety import wait_until_safe
-from grid.console.tables import status_table
 from grid.console.terminal import ProgressLine, open_console
 from grid.errors import ConfigError, GridError
+from grid.status_commands import add_commands
 from grid.supervisor.launcher import Launcher
 from grid.supervisor.resolve import resolve_keys, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
@@ -48,6 +46,30 @@ from grid.wire.security import bearer_token
 NODES_MAX = 64
 SECONDS_MAX = 86_400
 """A wait longer than a day is a slip of the keyboard."""
+
+TOUR = """
+a short tour:
+  grid up --nodes 4            a whole cluster on this machine, to try it; q ends it
+  grid bench --books 4         books, analysed by one process and by a cluster
+  grid keygen                  write a secret into cluster.toml, then copy it to each machine
+  grid up                      on each machine: the nodes find each other
+  grid status                  how the cluster is; also members, partitions, tasks, events
+  grid console                 the same, live, from any machine that has cluster.toml
+  grid down                    move everything away and stop this machine's node
+
+'grid COMMAND --help' has examples.
+"""
+"""Below the list of commands."""
+
+UP_EXAMPLES = """
+  grid up                      with ./cluster.toml, if there is one
+  grid up --nodes 4            four nodes on this machine
+  grid up | tee grid.log       lines instead of the live screen
+"""
+KEYGEN_EXAMPLES = """
+  grid keygen                          into ./cluster.toml
+  scp cluster.toml pc2:                the same file on each machine
+"""
 
 LARGE_COMMANDS = {
     "bench": ("grid.bench_command", "analyse novels serially and on the cluster"),
@@ -86,10 +108,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="grid",
         description="A distributed in-memory data grid: one 'grid up' on each machine.",
+        epilog=TOUR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="start this machine's node")
+    up = add_command(commands, "up", "start this machine's node", UP_EXAMPLES)
     _add_config(up)
     up.add_argument("--nodes", type=_count, default=1, help="whole nodes to start here (1)")
     up.add_argument("--port", type=int, help="port of the (first) node; 0: any free one")
@@ -97,27 +121,28 @@ def _parser(command: str) -> argparse.ArgumentParser:
     up.add_argument("--workers", type=int, help="worker processes per node (cores)")
     up.set_defaults(run=_up)
 
-    down = commands.add_parser("down", help="stop this machine's nodes of the cluster")
+    down = add_command(commands, "down", "stop this machine's nodes of the cluster", "  grid down")
     _add_config(down)
     down.set_defaults(run=_down)
 
-    status = commands.add_parser("status", help="show members, partitions and tasks")
-    _add_config(status)
-    status.add_argument("--connect", metavar="HOST:PORT", help="ask this node")
-    status.add_argument("--json", action="store_true", help="print the document as JSON")
-    status.set_defaults(run=_status)
+    add_commands(commands, _add_config, _load)
 
-    wait_safe = commands.add_parser(
-        "wait-safe", help="wait until every partition has a backup and nothing moves"
+    wait_safe = add_command(
+        commands,
+        "wait-safe",
+        "wait until every partition has a backup and nothing moves",
+        "  grid wait-safe && ssh pc2 grid down     restart machine after machine",
     )
     _add_config(wait_safe)
-    wait_safe.add_argument("--connect", metavar="HOST:PORT", help="ask this node")
+    wait_safe.add_argument("--connect", metavar="HOST[:PORT]", help="ask this node")
     wait_safe.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="give up after S seconds (60)"
     )
     wait_safe.set_defaults(run=_wait_safe)
 
-    keygen = commands.add_parser("keygen", help="write a new secret into cluster.toml")
+    keygen = add_command(
+        commands, "keygen", "write a new secret into cluster.toml", KEYGEN_EXAMPLES
+    )
     _add_config(keygen)
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
     keygen.set_defaults(run=_keygen)
@@ -134,9 +159,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
             module.add_options(large)
             large.set_defaults(run=lambda given, module=module: module.run(given, _load(given)))
 
-    accept = commands.add_parser("accept-loss", help="use lost partitions again, empty")
+    accept = add_command(
+        commands,
+        "accept-loss",
+        "use lost partitions again, empty",
+        "  grid partitions; grid accept-loss     see what is lost, then go on without it",
+    )
     _add_config(accept)
-    accept.add_argument("--connect", metavar="HOST:PORT", help="tell this node")
+    accept.add_argument("--connect", metavar="HOST[:PORT]", help="tell this node")
     accept.set_defaults(run=_accept_loss)
     return parser
 
@@ -225,15 +255,6 @@ def _down(options: argparse.Namespace) -> int:
         print(f"no node of the cluster {config.cluster.name!r} runs on this machine")
         return 1
     print(f"stopped {stopped} node{'s' if stopped > 1 else ''}")
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    document = fetch_status(_load(options), options.connect)
-    if options.json:
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-    else:
-        Console().print(status_table(decode(document)))
     return 0
 
 

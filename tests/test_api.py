@@ -48,7 +48,7 @@ def test_connect_says_what_it_tried(tmp_path: Path):
     with pytest.raises(ConnectError, match="no node of the cluster 'test-"):
         grid.connect(config=write_config(tmp_path))
     with pytest.raises(ConnectError, match="looks like"):
-        grid.connect("nonsense")
+        grid.connect("nonsense:")
 
 
 def test_with_an_address_nobody_else_is_asked(tmp_path: Path):

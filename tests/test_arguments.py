@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grid.arguments import number_within, whole_within, writable_file
+from grid.arguments import number_within, time_span, whole_within, writable_file
 
 
 @pytest.mark.parametrize("text", ["0.5", "2", "1e0"])
@@ -36,3 +36,16 @@ def test_file_is_refused_where_none_can_be_written(tmp_path: Path) -> None:
     for text in (str(tmp_path), str(tmp_path / "missing" / "new.json")):
         with pytest.raises(argparse.ArgumentTypeError, match="cannot be written"):
             writable_file(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("10m", 600), ("2h", 7_200), ("1d", 86_400)]
+)
+def test_time_span_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
+    assert time_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1w", "1 m", "1e3", "²", "9" * 400])
+def test_other_time_spans_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time span; examples: 90"):
+        time_span(text)

@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"hosts"}),  # machines in miniature; start real nodes and ask them
     frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
     frozenset({"arguments"}),  # what a command's arguments may be
-    frozenset({"bench_command", "chaos_command", "sim_command"}),
+    frozenset({"bench_command", "chaos_command", "sim_command", "status_commands"}),
     frozenset({"cli", "__main__"}),
 )
 

@@ -2,9 +2,10 @@
 
 ``document.py`` is the status as it comes, ``model.py`` is pure and holds what is known, ``view.py``
 draws it with rich (``member_rows.py``, ``partition_grid.py``, ``cells.py`` are its parts), and
-``terminal.py`` brings it to the terminal or, where there is none, prints lines. ``tables.py`` is
-what commands print.
+``terminal.py`` brings it to the terminal or, where there is none, prints lines; ``keyboard.py``
+reads its keys. In ``grid up`` the supervisor feeds it (``observer.py``) from its one thread;
+elsewhere a client does (``watching.py``). ``tables.py`` is what commands print for people,
+``answers.py`` for programs.
 
-Not here: gathering the status and choosing what is worth an event. Both come from the
-supervisor, which owns the terminal and calls this package from its one thread.
+Not here: gathering the status and choosing what is worth an event.
 """

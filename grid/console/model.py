@@ -114,6 +114,7 @@ class ConsoleModel:
         status: The newest status, None before the first.
         events: Oldest first, at most `EVENTS_MAX`.
         tasks_per_s: Tasks finished a second between the last two updates.
+        silence: Said in place of how the cluster is, while nobody tells.
         hint: What a person can do here, for the last row of the screen; may be empty.
     """
 
@@ -124,6 +125,7 @@ class ConsoleModel:
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self.tasks_per_s = 0.0
         self.hint = ""
+        self.silence = ""
         self._history: dict[str, deque[Sample]] = {}
         self._updated_s = 0.0
 
@@ -164,6 +166,8 @@ class ConsoleModel:
     @property
     def headline(self) -> Headline:
         """How the cluster is, in one sentence."""
+        if self.silence:
+            return Headline(self.silence, "bad")
         if self.status is None:
             return Headline("Waiting for the first status.", "warning")
         return headline(self.status)

@@ -16,7 +16,7 @@ from select import select
 
 import pytest
 
-from tests.processes.nodes import DEADLINE_S, write_config
+from tests.processes.nodes import DEADLINE_S, node, write_config
 
 NORMAL_SCREEN = b"\x1b[?1049l"
 READ_BYTES = 1 << 16
@@ -78,12 +78,20 @@ class Screen:
         os.close(self.fd)
 
 
+@contextlib.contextmanager
+def opened(*command: str) -> Iterator[Screen]:
+    """Run a command in a terminal for the length of a ``with`` block."""
+    screen = Screen(*command)
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
 @pytest.fixture(name="screen")
 def fixture_screen(tmp_path: Path) -> Iterator[Screen]:
-    config = write_config(tmp_path)
-    screen = Screen("up", "--config", str(config), "--name", "solo")
-    yield screen
-    screen.close()
+    with opened("up", "--config", str(write_config(tmp_path)), "--name", "solo") as screen:
+        yield screen
 
 
 @pytest.mark.parametrize("way", ["q", "ctrl-c", "sigterm"])
@@ -104,3 +112,27 @@ def test_node_leaves_and_gives_the_terminal_back(screen: Screen, way: str) -> No
     _, _, after = screen.shown.partition(NORMAL_SCREEN)
     said = {"q": b"q: leaving", "ctrl-c": b"SIGINT: leaving", "sigterm": b"SIGTERM: leaving"}
     assert said[way] in after
+
+
+def test_console_from_elsewhere_goes_on_through_another_node(tmp_path: Path) -> None:
+    """The one it asks is killed; the others have the same view."""
+    config = str(write_config(tmp_path, secret="a secret of this test"))
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(node("--config", config, "--name", "ann"))
+        port = first.wait_until_ready()
+        seeded = tmp_path / "seeded"
+        seeded.mkdir()
+        others = seeded / "cluster.toml"
+        seeds = f'seeds = ["127.0.0.1:{port}"]'
+        others.write_text(Path(config).read_text() + f"\n        {seeds}\n")
+        second = stack.enter_context(node("--config", str(others), "--name", "ben"))
+        second.wait_until_ready()
+        connect = ("--config", config, "--connect", f"127.0.0.1:{port}")
+        watched = stack.enter_context(opened("console", *connect))
+        watched.wait_for(rb"2 members alive; all 256 partitions are safe")
+        os.killpg(first.process.pid, signal.SIGKILL)
+        watched.wait_for(rb"now watching through ben")
+        watched.wait_for(rb"ann .*is dead")
+        watched.type(b"q")
+        assert watched.end() == 0
+        assert NORMAL_SCREEN in watched.shown
