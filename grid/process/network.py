@@ -283,9 +283,14 @@ class NetworkProcess:
         return [m.node_id for m in members.living() if m.workers and m.node_id != own]
 
     def _on_promotion(self, promotion: PromotionKnown) -> None:
-        """Tell of it if the former primary is dead; a handover loses nothing."""
+        """Tell of it if the former primary is dead; a handover loses nothing.
+
+        Also if its death is known from the table only: that may be here before the gossip.
+        """
         member = self._plane.membership.members.get(NodeId(promotion.source))
-        if member is not None and not member.state.is_gone:
+        table = self._plane.follower.table
+        is_in_table = table is not None and promotion.source in table.order
+        if member is not None and not member.state.is_gone and is_in_table:
             return
         self._lost_at_most += promotion.lost_at_most
         name = short(promotion.source) if member is None else member.name
