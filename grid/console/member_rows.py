@@ -25,7 +25,7 @@ ADDRESS_WIDTH_MAX = 21
 CURVE_WIDTH_MIN, CURVE_WIDTH_MAX = 6, SAMPLES_MAX
 GAP = " "
 
-STATE_STYLES = {"alive": "green", "suspect": "yellow", "dead": "bold red", "left": "dim"}
+STATE_STYLES = {"alive": "green", "suspect": "yellow", "dead": "not dim bold red", "left": "dim"}
 
 
 class Column(NamedTuple):

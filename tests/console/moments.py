@@ -142,22 +142,33 @@ def formation() -> ConsoleModel:
     return model_of(*[status_of(desks)] * 5, events=JOINED)
 
 
+def working(second: int) -> list[dict[str, Any]]:
+    """Return four members that began with the books in second 6."""
+    members = []
+    for number in range(1, DESKS + 1):
+        wave = (second * (5 + 2 * number)) % 17
+        is_busy = second >= 6
+        load = {
+            "cpu_percent": 84.0 + wave if is_busy else 4.0,
+            "operations_per_s": 900 + 90 * number + 70 * wave if is_busy else 0,
+        }
+        members.append(busy(number, max(0, second - 6) * 3, **load))
+    return members
+
+
 def books() -> ConsoleModel:
     """Twenty books are being analysed."""
-
-    def after(second: int) -> dict[str, Any]:
-        load = {"cpu_percent": 4.0 if second < 6 else 90.0 + second % 9}
-        members = [busy(number, max(0, second - 6) * 3, **load) for number in range(1, DESKS + 1)]
-        return status_of(members, workers=workers(0.2, 1.9, None, 3.4))
-
-    return model_of(*map(after, range(30)), events=JOINED)
+    now = workers(0.2, 1.9, None, 3.4)
+    statuses = (status_of(working(second), workers=now) for second in range(30))
+    return model_of(*statuses, events=JOINED)
 
 
 def death() -> ConsoleModel:
     """One of them has just been killed: backups took over, its tasks run elsewhere."""
-    alive = [busy(number, 70, primaries=85, backups=43) for number in (1, 2, 4)]
+    alive = [entry for entry in working(30) if entry["name"] != "desk-3"]
     for entry in alive:
-        entry["tasks"] = tasks(4, 4, 70, 2)
+        entry |= {"primaries": 85, "backups": 43}
+        entry["tasks"] |= {"queued": 4, "retried": 2}
     gone = desk(3, state="dead", state_s=1, primaries=0, backups=0)
     after = status_of(
         [alive[0], alive[1], gone, alive[2]],
@@ -166,29 +177,34 @@ def death() -> ConsoleModel:
         unprotected_entries=4_840,
         workers=workers(0.7, 2.4, None, 0.1),
     )
-    before = status_of([busy(number, 68) for number in range(1, DESKS + 1)])
-    return model_of(*[before] * 20, after, events=DIED)
+    before = [status_of(working(second)) for second in range(30)]
+    return model_of(*before, after, events=DIED)
 
 
 def rejoined() -> ConsoleModel:
     """It has come back as a new, empty member, and its share moves to it."""
     gone = desk(3, state="dead", state_s=21, primaries=0, backups=0)
     back = desk(3, id=BOOT_IDS[SECOND_LIFE], age_s=2, primaries=0, backups=0, cpu_percent=35.0)
-    alive = [busy(number, 160, primaries=85, backups=85) for number in (1, 2, 4)]
-    for entry in alive:
-        entry["tasks"] = tasks(2, 4, 160, 2)
-    members = [alive[0], alive[1], gone, back, alive[2]]
-    after = status_of(
-        members,
+    holders = [BOOT_IDS[number] for number in (1, 2, 4, SECOND_LIFE)]
+
+    def members(second: int) -> list[dict[str, Any]]:
+        alive = [entry for entry in working(second) if entry["name"] != "desk-3"]
+        for entry in alive:
+            entry |= {"primaries": 85, "backups": 85}
+            entry["tasks"] |= {"queued": 2, "retried": 2}
+        return [alive[0], alive[1], gone, back, alive[2]]
+
+    changes = dict(
         partitions=partitions(moving=51),
-        partition_map=map_of([entry["id"] for entry in alive])
+        partition_map=map_of(holders[:3])
         | {
-            "holders": [entry["id"] for entry in (*alive, back)],
+            "holders": holders,
             "incoming": [3 if p % 5 == 2 else -1 for p in IDS],
         },
         workers=workers(0.3, 1.1, None, 2.0),
     )
-    return model_of(*[after] * 25, events=REJOINED)
+    statuses = (status_of(members(second), **changes) for second in range(40, 60))
+    return model_of(*statuses, events=REJOINED)
 
 
 MOMENTS = {"formation": formation, "books": books, "death": death, "rejoined": rejoined}
