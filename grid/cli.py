@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -66,6 +66,9 @@ UP_EXAMPLES = """
   grid up --nodes 4            four nodes on this machine
   grid up | tee grid.log       lines instead of the live screen
 """
+TOKEN_EXAMPLES = """
+  curl -H "Authorization: Bearer $(grid token)" http://127.0.0.1:7701/health
+"""
 KEYGEN_EXAMPLES = """
   grid keygen                          into ./cluster.toml
   scp cluster.toml pc2:                the same file on each machine
@@ -113,43 +116,36 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    up = add_command(commands, "up", "start this machine's node", UP_EXAMPLES)
-    _add_config(up)
+    def added(
+        name: str, help_text: str, examples: str, run: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        command_parser = add_command(commands, name, help_text, examples)
+        _add_config(command_parser)
+        command_parser.set_defaults(run=run)
+        return command_parser
+
+    up = added("up", "start this machine's node", UP_EXAMPLES, _up)
     up.add_argument("--nodes", type=_count, default=1, help="whole nodes to start here (1)")
     up.add_argument("--port", type=int, help="port of the (first) node; 0: any free one")
     up.add_argument("--name", help="what people see this node called (host name)")
     up.add_argument("--workers", type=int, help="worker processes per node (cores)")
-    up.set_defaults(run=_up)
 
-    down = add_command(commands, "down", "stop this machine's nodes of the cluster", "  grid down")
-    _add_config(down)
-    down.set_defaults(run=_down)
+    added("down", "stop this machine's nodes of the cluster", "  grid down", _down)
 
     add_commands(commands, _add_config, _load)
 
-    wait_safe = add_command(
-        commands,
-        "wait-safe",
-        "wait until every partition has a backup and nothing moves",
-        "  grid wait-safe && ssh pc2 grid down     restart machine after machine",
-    )
-    _add_config(wait_safe)
+    text = "wait until every partition has a backup and nothing moves"
+    example = "  grid wait-safe && ssh pc2 grid down     restart machine after machine"
+    wait_safe = added("wait-safe", text, example, _wait_safe)
     wait_safe.add_argument("--connect", metavar="HOST[:PORT]", help="ask this node")
     wait_safe.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="give up after S seconds (60)"
     )
-    wait_safe.set_defaults(run=_wait_safe)
 
-    keygen = add_command(
-        commands, "keygen", "write a new secret into cluster.toml", KEYGEN_EXAMPLES
-    )
-    _add_config(keygen)
+    keygen = added("keygen", "write a new secret into cluster.toml", KEYGEN_EXAMPLES, _keygen)
     keygen.add_argument("--force", action="store_true", help="replace the secret that is there")
-    keygen.set_defaults(run=_keygen)
 
-    token = commands.add_parser("token", help="print the bearer token for a node's HTTP pages")
-    _add_config(token)
-    token.set_defaults(run=_token)
+    added("token", "print the bearer token for a node's HTTP pages", TOKEN_EXAMPLES, _token)
 
     for name, (module_name, help_text) in LARGE_COMMANDS.items():
         large = commands.add_parser(name, help=help_text)
@@ -159,15 +155,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
             module.add_options(large)
             large.set_defaults(run=lambda given, module=module: module.run(given, _load(given)))
 
-    accept = add_command(
-        commands,
-        "accept-loss",
-        "use lost partitions again, empty",
-        "  grid partitions; grid accept-loss     see what is lost, then go on without it",
-    )
-    _add_config(accept)
+    example = "  grid partitions; grid accept-loss     see what is lost, then go on without it"
+    accept = added("accept-loss", "use lost partitions again, empty", example, _accept_loss)
     accept.add_argument("--connect", metavar="HOST[:PORT]", help="tell this node")
-    accept.set_defaults(run=_accept_loss)
     return parser
 
 

@@ -65,9 +65,7 @@ class Store:
     def __init__(self, options: StorageOptions, clock: Callable[[], float]) -> None:
         """Start without partitions: everything is refused until some are served.
 
-        Args:
-            options: the limits.
-            clock: seconds, never going back; read only where entries have a time to live.
+        `clock` counts seconds and never goes back; read only where entries have a time to live.
         """
         self._key_bytes_max = options.key_bytes_max
         self._value_bytes_max = options.value_bytes_max

@@ -105,24 +105,24 @@ def model_of(*statuses: dict[str, Any], events: str) -> ConsoleModel:
 
 JOINED = """
 21:03:26 INFO listening on 192.168.1.11:7701, TCP and UDP
-21:03:27 INFO founding a cluster (57bf9af0)
+21:03:27 INFO founding a cluster id=57bf9af0
 21:03:27 INFO ready: this node serves its partitions
-21:03:28 INFO desk-2 (f5540f54, 192.168.1.12:7701) joined
-21:03:28 INFO desk-3 (9995b463, 192.168.1.13:7701) joined
-21:03:28 INFO desk-4 (9ea6758e, 192.168.1.14:7701) joined
-21:03:28 INFO partition table 1.2: 4 nodes, 192 partitions changed owner
+21:03:28 INFO joined member=desk-2 id=f5540f54 address=192.168.1.12:7701
+21:03:28 INFO joined member=desk-3 id=9995b463 address=192.168.1.13:7701
+21:03:28 INFO joined member=desk-4 id=9ea6758e address=192.168.1.14:7701
+21:03:28 INFO partition table version=1.2 nodes=4 changed_owner=192
 21:03:28 INFO balanced, all partitions have a backup
 """
 
 DIED = (
     JOINED
     + """
-21:04:41 WARNING desk-3 (9995b463, 192.168.1.13:7701) is dead
-21:04:41 INFO partition table 1.4: 3 nodes, 0 partitions changed owner
-21:04:41 WARNING 9995b463 is gone: the backups of 64 partitions promoted
-21:04:41 INFO 128 partitions are without backup
-21:04:41 WARNING took over 22 partitions of desk-3; at most 2 writes lost
-21:04:42 INFO 2 tasks run again here: a worker or node died under them
+21:04:41 WARNING dead member=desk-3 id=9995b463 address=192.168.1.13:7701
+21:04:41 INFO partition table version=1.4 nodes=3 changed_owner=0
+21:04:41 WARNING backups promoted former=9995b463 partitions=64
+21:04:41 INFO without backup partitions=128
+21:04:41 WARNING took over source=desk-3 partitions=22 lost_at_most=2
+21:04:42 INFO tasks run again tasks=2
 """
 )
 
@@ -130,8 +130,8 @@ REJOINED = (
     DIED
     + """
 21:04:44 INFO balanced, all partitions have a backup
-21:05:02 INFO desk-3 (21c08d77, 192.168.1.13:7701) joined
-21:05:02 INFO partition table 1.7: 4 nodes, 0 partitions changed owner
+21:05:02 INFO joined member=desk-3 id=21c08d77 address=192.168.1.13:7701
+21:05:02 INFO partition table version=1.7 nodes=4 changed_owner=0
 """
 )
 

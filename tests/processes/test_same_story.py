@@ -83,6 +83,13 @@ def took_over(lines: list[str]) -> list[tuple[int, int]]:
     return sorted((int(match[1]), int(match[2] or 0)) for match in found if match)
 
 
+def took_over_in_log(lines: list[str]) -> list[tuple[int, int]]:
+    """Return the same of the lines of a log."""
+    pattern = rf"took over source={VICTIM} partitions=(\d+) lost_at_most=(\d+)"
+    found = (re.search(pattern, line) for line in lines)
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
+
+
 def is_over(asked: Node) -> bool:
     """Whether a survivor knows of the death, of all that followed, and of its peer's entries."""
     members = asked.status()["members"]
@@ -97,15 +104,18 @@ def test_all_tell_the_same_of_a_death(cluster: dict[str, Node]) -> None:
         client.map("books").put_all({number: number for number in range(ENTRIES)})
         client.flush()
     before = {member["name"]: member for member in cluster["ann"].status()["members"]}
-    dead = f"{VICTIM} ({before[VICTIM]['id'][:8]}, {before[VICTIM]['address']}) is dead"
+    boot_id, address = before[VICTIM]["id"][:8], before[VICTIM]["address"]
+    log_line = f"dead member={VICTIM} id={boot_id} address={address}"
     os.killpg(cluster[VICTIM].process.pid, signal.SIGKILL)
     for name in SURVIVORS:
         ask_until(partial(is_over, cluster[name]))
         for _ in range(2):  # A table that leaves it out may be here before the gossip.
-            cluster[name].wait_for(f"{re.escape(dead)}|took over .* of {VICTIM}")
+            cluster[name].wait_for(f"{re.escape(log_line)}|took over source={VICTIM}")
     # What is true of all is logged by the coordinator, which is the oldest.
     cluster["ann"].wait_for("balanced, all partitions have a backup")
     for name in SURVIVORS:
+        assert sum(log_line in line for line in cluster[name].lines) == 1
+        dead = f"{VICTIM} ({boot_id}, {address}) is dead"
         compare(cluster[name], dead, before[VICTIM]["primaries"])
 
 
@@ -139,8 +149,7 @@ def compare(survivor: Node, dead: str, primaries: int) -> None:
 
     own_name = survivor.arguments[survivor.arguments.index("--name") + 1]
     own = [event["text"] for node, event in promotions.items() if node == own_name]
-    assert took_over(survivor.lines) == took_over(own)
-    assert sum(f"{VICTIM} (" in line and "is dead" in line for line in survivor.lines) == 1
+    assert took_over_in_log(survivor.lines) == took_over(own)
 
 
 def told_by(line: str) -> list[str]:

@@ -16,7 +16,8 @@ from select import select
 
 import pytest
 
-from tests.processes.nodes import DEADLINE_S, node, write_config
+from grid.hosts.node_process import DEADLINE_S
+from tests.processes.nodes import node, write_config
 
 NORMAL_SCREEN = b"\x1b[?1049l"
 READ_BYTES = 1 << 16
