@@ -159,6 +159,10 @@ class ClusterStatus(msgspec.Struct, frozen=True):
             retried=sum(member.tasks.retried for member in self.members),
         )
 
+    def own(self) -> MemberStatus | None:
+        """Return the member that answers, if it says which one that is."""
+        return next((member for member in self.members if member.id == self.node), None)
+
     def name_of(self, node: str) -> str:
         """Return the name of a member by its boot id; the beginning of that if it is unknown."""
         return next((member.name for member in self.members if member.id == node), node[:8])

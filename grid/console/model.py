@@ -110,7 +110,7 @@ class ConsoleModel:
     """The newest status, what changed since the one before, and the latest events.
 
     Attributes:
-        own_address: ``host:port`` of the node that shows this console.
+        own_address: Name and ``host:port`` of the node that is asked; the latter until it answers.
         status: The newest status, None before the first.
         events: Oldest first, at most `EVENTS_MAX`.
         tasks_per_s: Tasks finished a second between the last two updates.
@@ -137,6 +137,9 @@ class ConsoleModel:
             self.tasks_per_s = finished / elapsed_s if elapsed_s > 0 else 0.0
         self.status = status
         self._updated_s = now_s
+        own = status.own()
+        if own is not None:
+            self.own_address = f"{own.name} {own.address}"
         former = self._history
         self._history = {
             member.id: former.get(member.id) or deque(maxlen=SAMPLES_MAX)

@@ -127,6 +127,7 @@ class LiveConsole:
         self._guarded(self._live.stop)
         if self._model is not None:
             width, height = self._console.size
+            self._model.hint = ""
             # One row is left for the shell's prompt, else the header scrolls away.
             final = render(self._model, width, height - 1)
             self._guarded(lambda: self._console.print(final))

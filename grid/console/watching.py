@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from grid.console.document import ClusterStatus, decode
+from grid.console.document import decode
 from grid.console.model import ConsoleModel
 from grid.console.terminal import NodeConsole
 from grid.errors import GridError
@@ -172,21 +172,14 @@ class Watch:
         is_other = former is not None and former.node != status.node
         if self._is_silent or is_other:
             verb = "now watching through" if is_other else "answered again by"
-            self._event("WARNING", f"{verb} {_who(status)}")
+            self._event("WARNING", f"{verb} {status.name_of(status.node)}")
         self._is_silent = False
         self.model.silence = ""
-        self.model.own_address = _who(status)
         self.model.update(status, self._monotonic_s())
 
     def _event(self, level: str, text: str, time_s: float | None = None) -> None:
         when = time.strftime("%H:%M:%S", time.localtime(time_s))
         self._console.event(self.model.add_event(when, level, text))
-
-
-def _who(status: ClusterStatus) -> str:
-    """Return name and address of the node that answers."""
-    found = (member for member in status.members if member.id == status.node)
-    return next((f"{member.name} {member.address}" for member in found), "a node")
 
 
 def run(console: NodeConsole, ask: Callable[[], News], interval_s: float = INTERVAL_S) -> None:

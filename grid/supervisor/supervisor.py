@@ -340,7 +340,8 @@ class Supervisor:
             case NodeStopped():
                 self._network_has_stopped = True
             case LeaveProgress(moved=moved, total=total):
-                if moved and message != self._progress:
+                # Below zero: who left before it has moved more here than has left by now.
+                if moved > 0 and message != self._progress:
                     self._observer.event("INFO", f"leaving: {moved} of {total} partitions moved")
                 self._progress = message
             case WorkersWanted(count=count):

@@ -134,6 +134,15 @@ def test_tasks_of_a_dead_member_are_done_but_no_longer_queued() -> None:
     assert (totals.queued, totals.running, totals.done) == (5, 2, 200)
 
 
+def test_node_that_answers_is_named_with_its_address() -> None:
+    """In the title: the grid is drawn as that one sees it."""
+    console_model = ConsoleModel("127.0.0.1:7701")
+    console_model.update(status(2, node="an id that no member has"), 1.0)
+    assert console_model.own_address == "127.0.0.1:7701"
+    console_model.update(status(2, node=member(2)["id"]), 2.0)
+    assert console_model.own_address == "n2 192.168.1.12:7701"
+
+
 def test_last_minute_of_a_member_is_remembered_and_no_more() -> None:
     """For its sparkline; a picture has no room for more."""
     console_model = ConsoleModel("a:1")

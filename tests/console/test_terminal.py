@@ -50,6 +50,7 @@ def test_live_console_leaves_the_last_state_on_the_normal_screen() -> None:
     console.stop()
     _, _, after = stream.getvalue().partition("\x1b[?1049l")
     assert "event 59 of a cluster of 4" in after
+    assert "q leaves" not in after  # Nobody can do that any more.
     assert after.count("\n") == 23
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
