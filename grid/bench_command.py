@@ -26,6 +26,13 @@ from grid.errors import ConnectError
 
 LOCAL_NODES_MAX = 4
 
+EXAMPLES = """
+examples:
+  grid bench --books 4                 a short look
+  grid bench --books 20                what the README speaks of: minutes
+  grid bench --corpus ~/texts          your own folder of .txt files
+"""
+
 
 def run(options: argparse.Namespace, config: Config) -> int:
     """Run the benchmark; return 0 when the results are equal, else 1."""
@@ -114,6 +121,7 @@ def _progress(console: Console) -> Progress:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "--books", type=_positive, default=20, metavar="N", help="how many books (20)"
     )

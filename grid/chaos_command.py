@@ -27,6 +27,12 @@ BALLAST = 50_000
 SEEDS = 1 << 31
 INTERRUPTED = 130
 
+EXAMPLES = """
+examples:
+  grid chaos --minutes 2 --kill        nodes die; every write is accounted for
+  grid chaos --minutes 2 --restart     they are also started again
+"""
+
 
 class ConsoleNarrator:
     """A line for each event; on a terminal a bar below them. A context manager."""
@@ -120,6 +126,7 @@ def _nodes(options: argparse.Namespace, config: Config) -> LocalNodes | HostNode
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "--minutes",
         type=number_within(0.01, 10_000),

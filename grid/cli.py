@@ -148,7 +148,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     added("token", "print the bearer token for a node's HTTP pages", TOKEN_EXAMPLES, _token)
 
     for name, (module_name, help_text) in LARGE_COMMANDS.items():
-        large = commands.add_parser(name, help=help_text)
+        large = commands.add_parser(
+            name, help=help_text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if name == command:
             module = importlib.import_module(module_name)
             _add_config(large)

@@ -31,6 +31,12 @@ SEEDS = 1 << 31
 DATA_NODES = 5
 FALSE_DEATHS_SHOWN = 10
 
+EXAMPLES = """
+examples:
+  grid sim --nodes 1000 --minutes 12 --loss 0.05
+  grid sim --hours 100                 random sizes and seeds; prints what to replay
+"""
+
 
 def run(options: argparse.Namespace, config: Config) -> int:
     """Simulate with the membership options of `config`.
@@ -201,6 +207,7 @@ def _progress() -> Progress:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "--nodes", type=whole_within(1, 5000), metavar="N", help="how many nodes (100)"
     )

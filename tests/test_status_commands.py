@@ -16,7 +16,7 @@ from tests.console.samples import partition_map, partitions, status_dict
 from tests.processes.nodes import node, run_grid, write_config
 
 COMMANDS = ("status", "members", "partitions", "tasks", "events", "console")
-OTHERS = ("up", "down", "wait-safe", "keygen", "token", "accept-loss")
+OTHERS = ("up", "down", "wait-safe", "keygen", "token", "accept-loss", "bench", "chaos", "sim")
 
 
 class Cluster:

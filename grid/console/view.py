@@ -114,14 +114,11 @@ def _figures(model: ConsoleModel, status: ClusterStatus) -> list[Text]:
         f"{compact(tasks.done)} done, {compact(tasks.retried)} retried",
     )
     operations = sum(member.operations_per_s for member in present)
-    bare = status.unprotected_entries
+    bare, at_risk = status.unprotected_entries, status.writes_at_risk
     data = Text.assemble(
         f"map operations {compact(operations)}/s, ",
         f"{compact(sum(member.entries for member in present))} entries, ",
-        (
-            f"{compact(status.writes_at_risk)} writes at risk",
-            "yellow" * (status.writes_at_risk > 0),
-        ),
+        (f"{compact(at_risk)} writes at risk", "yellow" if at_risk else ""),
         (f", {compact(bare)} without backup" if bare else "", "yellow"),
     )
     return [_fitting(work), _fitting(data)]
