@@ -14,12 +14,15 @@ draw its output into the parent's screen.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import select
 import shutil
+import signal
 import time
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Protocol, TextIO
 
 from rich.console import Console
@@ -33,6 +36,8 @@ LINE_CHARACTERS_MAX = 900
 """Of a plain line, so that it fits a pipe's guaranteed room even at four bytes each."""
 
 _CLEAR_LINE = "\r\x1b[K"
+_LEAVE_SCREEN, _ENTER_SCREEN = b"\x1b[?1049l\x1b[?25h", b"\x1b[?1049h\x1b[?25l"
+"""Alternate screen off and cursor on, and the other way round."""
 
 SUMMARY_INTERVAL_S = 10.0
 """Plain output goes to log files: a summary a second would bury the events."""
@@ -78,6 +83,8 @@ class LiveConsole:
     screen. The rejected alternative, redrawing in place, counts lines upwards and goes wrong
     when the terminal rewraps them.
 
+    Ctrl-Z gives the terminal to the shell until the process goes on.
+
     A terminal that does not take output (stopped by Ctrl-S, a stalled ssh) costs frames, not
     time; one that is gone is ignored. The node matters more than its picture.
     """
@@ -88,6 +95,7 @@ class LiveConsole:
         self.keys = keys
         self._model: ConsoleModel | None = None
         self._is_terminal_gone = False
+        self._former_suspend: Callable[[int, FrameType | None], object] | int | None = None
         self._live = Live(
             console=console,
             screen=True,
@@ -102,6 +110,8 @@ class LiveConsole:
             self.keys.start()
         _replace_unencodable(self._console.file)
         self._guarded(self._live.start)
+        if self._console.file.isatty():
+            self._former_suspend = signal.signal(signal.SIGTSTP, self._suspend)
 
     def event(self, event: Event) -> None:
         """Do nothing: the model holds the event and the next refresh shows it."""
@@ -124,6 +134,8 @@ class LiveConsole:
             self.keys.stop()
         if not self._live.is_started:
             return
+        if self._former_suspend is not None:
+            signal.signal(signal.SIGTSTP, self._former_suspend)
         self._guarded(self._live.stop)
         if self._model is not None:
             width, height = self._console.size
@@ -131,6 +143,27 @@ class LiveConsole:
             # One row is left for the shell's prompt, else the header scrolls away.
             final = render(self._model, width, height - 1)
             self._guarded(lambda: self._console.print(final))
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Give the terminal back while this process is stopped.
+
+        It may interrupt a picture that is being written, so it goes past the stream's buffer.
+        """
+        if self.keys is not None:
+            self.keys.stop()
+        self._write_at_once(_LEAVE_SCREEN)
+        # By the default action, which stops only if there is a shell to let it go on again.
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._suspend)
+        if self.keys is not None:
+            self.keys.start()
+        self._write_at_once(_ENTER_SCREEN)
+
+    def _write_at_once(self, data: bytes) -> None:
+        if _takes_output(self._console.file):
+            with contextlib.suppress(OSError):
+                os.write(self._console.file.fileno(), data)
 
     def _guarded(self, draw: Callable[[], None]) -> None:
         """Run `draw`, and never again once the terminal has gone."""

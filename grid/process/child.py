@@ -31,7 +31,7 @@ def reset_child(title: str, log_fd: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH):
         signal.signal(number, signal.SIG_IGN)  # The supervisor decides, and tells by pipe.
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGTSTP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
     atexit._clear()

@@ -10,7 +10,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from select import select
 
@@ -21,20 +21,18 @@ from tests.processes.nodes import node, write_config
 
 NORMAL_SCREEN = b"\x1b[?1049l"
 READ_BYTES = 1 << 16
+GRID = (sys.executable, "-m", "grid")
 
 
 class Screen:
     """A process in a pseudo-terminal, read by its other end."""
 
-    def __init__(self, *command: str) -> None:
-        """Start it, as a shell in a new terminal would."""
+    def __init__(self, program: Sequence[str]) -> None:
+        """Start it, as the first program of a new terminal."""
         self.pid, self.fd = pty.fork()
         if not self.pid:
-            os.execve(
-                sys.executable,
-                [sys.executable, "-m", "grid", *command],
-                {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-            )
+            size = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+            os.execve(program[0], list(program), {**os.environ, **size})
         self.former = termios.tcgetattr(self.fd)
         self.shown = b""
         self.status: int | None = None
@@ -80,9 +78,9 @@ class Screen:
 
 
 @contextlib.contextmanager
-def opened(*command: str) -> Iterator[Screen]:
+def opened(*command: str, program: Sequence[str] = GRID) -> Iterator[Screen]:
     """Run a command in a terminal for the length of a ``with`` block."""
-    screen = Screen(*command)
+    screen = Screen([*program, *command])
     try:
         yield screen
     finally:
@@ -113,6 +111,23 @@ def test_node_leaves_and_gives_the_terminal_back(screen: Screen, way: str) -> No
     _, _, after = screen.shown.partition(NORMAL_SCREEN)
     said = {"q": b"q: leaving", "ctrl-c": b"SIGINT: leaving", "sigterm": b"SIGTERM: leaving"}
     assert said[way] in after
+
+
+def test_suspended_node_gives_the_terminal_to_the_shell_until_it_goes_on(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m grid up --config {write_config(tmp_path)} --name solo"
+    with opened(program=("/bin/sh", "-i")) as shell:
+        shell.type(f"{command}\n".encode())
+        shell.wait_for(rb"solo.*alive")
+        shell.type(b"\x1a")
+        shell.wait_for(rb"\x1b\[\?1049l(?s:.*)Stopped")
+        shell.shown = b""
+        shell.type(b"fg\n")
+        shell.wait_for(rb"\x1b\[\?1049h(?s:.*)solo.*alive")
+        shell.type(b"q")
+        shell.wait_for(re.escape(NORMAL_SCREEN))
+        shell.wait_for(b"q: leaving")
+        shell.type(b"exit\n")
+        assert shell.end() == 0
 
 
 def test_console_from_elsewhere_goes_on_through_another_node(tmp_path: Path) -> None:
