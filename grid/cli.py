@@ -77,6 +77,7 @@ KEYGEN_EXAMPLES = """
 LARGE_COMMANDS = {
     "bench": ("grid.bench_command", "analyse novels serially and on the cluster"),
     "chaos": ("grid.chaos_command", "kill nodes of a local cluster and see what is lost"),
+    "demo": ("grid.demo_command", "four hosts in miniature: forming, speed, a death, coming back"),
     "sim": ("grid.sim_command", "simulate clusters on a bad network, judged by a checker"),
 }
 """Commands that import much, each in its own module: loaded when asked for, because the time

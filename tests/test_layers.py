@@ -37,8 +37,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"joblib", "testing"}),  # the same for users of joblib and pytest, which they import
     frozenset({"hosts"}),  # machines in miniature; start real nodes and ask them
     frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
+    frozenset({"demo"}),  # what is shown on hosts in miniature
     frozenset({"arguments"}),  # what a command's arguments may be
-    frozenset({"bench_command", "chaos_command", "sim_command", "status_commands"}),
+    frozenset(
+        {"bench_command", "chaos_command", "demo_command", "sim_command", "status_commands"}
+    ),
     frozenset({"cli", "__main__"}),
 )
 

@@ -141,6 +141,12 @@ def load_folder(folder: Path, count: int) -> Corpus:
     return Corpus(f"{_novels(count)} from {folder}", tuple(books), generated=False)
 
 
+def store_folder(corpus: Corpus, folder: Path) -> None:
+    """Write the texts of a corpus into a folder, for `load_folder` to read in the same order."""
+    for index, book in enumerate(corpus.books):
+        (folder / f"{index:04d}.txt").write_bytes(book.text.encode())
+
+
 def gutenberg(
     count: int,
     cache_folder: Path | None = None,

@@ -22,7 +22,7 @@ from time import perf_counter, process_time, thread_time
 import msgspec
 
 from grid.books.analysis import Summary, analyse
-from grid.books.corpus import Corpus
+from grid.books.corpus import Corpus, store_folder
 from grid.books.parts import Part, split
 from grid.books.report import Report, ReportBuilder
 from grid.client.current import current, current_node
@@ -178,8 +178,7 @@ def run_serial_in_fresh_process(corpus: Corpus) -> tuple[Report, float]:
     Raises: TaskError when that process fails.
     """
     with tempfile.TemporaryDirectory(prefix="grid-bench-") as folder:
-        for index, book in enumerate(corpus.books):
-            Path(folder, f"{index:04d}.txt").write_bytes(book.text.encode())
+        store_folder(corpus, Path(folder))
         report_file = Path(folder, "report")
         command = [sys.executable, "-m", "grid.books.serial", "--corpus", folder]
         command += ["--books", str(len(corpus.books)), "--report", str(report_file)]

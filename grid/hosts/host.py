@@ -124,15 +124,20 @@ class Host:
                 check=False,
             )
 
-    def program(self, *command: str) -> subprocess.Popen[str]:
-        """Start any program on the host; it is killed with the host."""
+    def program(self, *command: str, terminal: int | None = None) -> subprocess.Popen[str]:
+        """Start any program on the host, in a session of its own; it is killed with the host.
+
+        `terminal` is what it reads and writes; else it reads nothing and writes into a pipe.
+        """
         with self.inside():
             return subprocess.Popen(
                 self._wrapped(command),
                 env=self._environment(None),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=subprocess.PIPE if terminal is None else terminal,
+                stderr=terminal,
                 text=True,
+                start_new_session=True,  # Ctrl-C is for whoever made the hosts.
             )
 
     def status(self, config: Path | None = None) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ Ethernet interface, a state folder and, if wanted, a CPU quota; the LAN is a bri
 namespace, so the machine's own network is not touched. Everything is named after a random token
 and taken down at the end of the block, whatever has happened in it.
 
-Needs root, iproute2, nftables and util-linux; `netns.unavailable` says what is missing.
+Needs root, iproute2, nftables and util-linux; `lacking` says what is missing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from grid.errors import GridError
-from grid.hosts import cgroup
+from grid.hosts import cgroup, netns
 from grid.hosts.cgroup import CpuGroup
 from grid.hosts.host import Host
 from grid.hosts.netns import DEADLINE_S, FOLDER, Namespace
 from grid.hosts.switch import Faults, Lan, Protocol, Switch
 
 POLL_S = 0.05
+
+
+def lacking(*, with_quotas: bool) -> str:
+    """Return why no hosts can be made on this machine, in a sentence; empty if they can."""
+    if reason := netns.unavailable():
+        return f"hosts in miniature need root, iproute2 and nftables: {reason}"
+    if with_quotas and (reason := cgroup.unavailable()):
+        return f"CPU quotas need a writable control group: {reason}"
+    return ""
 
 
 class Network:
@@ -136,7 +145,7 @@ def lan(hosts: int, cpu_quota: float | None = None) -> Iterator[Network]:
     Args:
         hosts: how many; they are called h1, h2 and so on, at 10.77.0.1, 10.77.0.2 and so on.
         cpu_quota: cores that each host may use (0.1 at least); None: no limit. Ask
-            `cgroup.unavailable` first.
+            `lacking` first.
     """
     token = f"grid-{secrets.token_hex(4)}"
     with contextlib.ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid.hosts import cgroup, netns
+from grid.hosts.network import lacking
 
 
 @pytest.fixture
@@ -24,10 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         wanted = getattr(item, "fixturenames", ())
-        if "hosts_are_possible" in wanted and (reason := netns.unavailable()):
-            what = "hosts in miniature need root, iproute2 and nftables"
-        elif "quotas_are_possible" in wanted and (reason := cgroup.unavailable()):
-            what = "CPU quotas need a writable control group"
-        else:
-            continue
-        item.add_marker(pytest.mark.skip(reason=f"{what}: {reason}"))
+        if "hosts_are_possible" in wanted and (
+            reason := lacking(with_quotas="quotas_are_possible" in wanted)
+        ):
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -201,7 +201,6 @@ def with_everything_in_it(net: Network) -> None:
     host.interface_down()
     stubborn = (
         "import os, signal, time\n"
-        "os.setsid()\n"
         "for number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)\n"
         "if os.fork(): os._exit(0)\n"
         "time.sleep(600)"
