@@ -191,6 +191,8 @@ class _BookSums:
     grades: list[int] = field(default_factory=list)
     # Part index to number of words, lexicon in order of appearance, and growth.
     appearances: dict[int, tuple[int, str, list[int]]] = field(default_factory=dict)
+    # Computed before the end, without the book closest in style; outdated by further parts.
+    report: BookReport | None = None
 
     def total(self, name: str) -> int:
         """Return one of the numbers named in `_SUMMED`."""
@@ -209,6 +211,7 @@ class ReportBuilder:
         book = self._books.setdefault(book_index, _BookSums())
         if part_index in book.appearances:
             return
+        book.report = None
         book.appearances[part_index] = (summary.words, summary.lexicon, summary.growth)
         book.sums = [
             total + getattr(summary, name) for total, name in zip(book.sums, _SUMMED, strict=True)
@@ -219,6 +222,14 @@ class ReportBuilder:
         _add_counts(book.speakers, summary.speakers.splitlines(), summary.speaker_counts)
         book.sentence_lengths = _added(book.sentence_lengths, summary.sentence_lengths)
         book.grades = _added(book.grades, summary.grades)
+
+    def complete(self, book_index: int) -> None:
+        """Compute a book's report now: all of its parts are here, and those of others are not.
+
+        While workers work this costs nobody's time; at the end everybody waits for it.
+        """
+        book = self._books[book_index]
+        book.report = _book_report(book_index, book)
 
     def finish(self) -> Report:
         """Return the report of all that was added; more may be added afterwards."""
@@ -231,7 +242,8 @@ class ReportBuilder:
         for (book_index, book), position in zip(ordered, closest, strict=True):
             distinct.update(book.lexicon)
             closest_index = None if position is None else ordered[position][0]
-            reports.append(_book_report(book_index, book, closest_index))
+            report = book.report or _book_report(book_index, book)
+            reports.append(msgspec.structs.replace(report, closest_book_index=closest_index))
         return Report(
             words=sum(report.words for report in reports),
             distinct_words=len(distinct),
@@ -252,8 +264,8 @@ def _added(totals: list[int], numbers: list[int]) -> list[int]:
     return [a + b for a, b in zip(totals, numbers, strict=True)] if totals else numbers
 
 
-def _book_report(book_index: int, book: _BookSums, closest_book_index: int | None) -> BookReport:
-    """Compute the report of a book from its sums."""
+def _book_report(book_index: int, book: _BookSums) -> BookReport:
+    """Compute the report of a book from its sums, without the book closest in style."""
     total = book.total
     words, sentence_count = total("words"), total("sentences")
     growth = _growth(book)
@@ -283,7 +295,7 @@ def _book_report(book_index: int, book: _BookSums, closest_book_index: int | Non
         trigrams=trigrams,
         formulas=formulas,
         speakers=_most_heard(book.speakers),
-        closest_book_index=closest_book_index,
+        closest_book_index=None,
         words_dropped=total("lexicon_dropped"),
         ngrams_dropped=total("bigrams_dropped") + total("trigrams_dropped"),
     )

@@ -115,6 +115,7 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
     done: SimpleQueue[tuple[int, int, Future[PartResult]]] = SimpleQueue()
     builder = ReportBuilder()
     results: list[PartResult] = []
+    missing: dict[int, int] = {}  # Parts of each book without a result.
     load_s = 0.0
     merging = Stopwatch()
     submitted = 0
@@ -128,6 +129,9 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
         result = future.result()
         with merging:
             builder.add(book_index, part_index, Summary.decode(result.summary))
+            missing[book_index] -= 1
+            if not missing[book_index]:
+                builder.complete(book_index)
         results.append(result)
         on_progress(len(results), submitted)
         return True
@@ -138,6 +142,7 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
             parts = {f"{book_index}/{part.index}": part for part in split(book.text)}
             books.put_all({key: part.encode() for key, part in parts.items()})
             load_s += perf_counter() - loading_s
+            missing[book_index] = len(parts)
             for key, part in parts.items():
                 future = pool.submit_to(analyse_stored_part, map_name, key, key=key)
                 place = (book_index, part.index)

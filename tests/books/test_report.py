@@ -72,6 +72,15 @@ def test_adding_leaves_summaries_and_earlier_reports_alone() -> None:
     assert [summary.encode() for _, _, summary in summaries()] == before
 
 
+def test_a_book_completed_early_is_reported_as_at_the_end_and_further_parts_still_count() -> None:
+    builder = ReportBuilder()
+    for number, arrival in enumerate(summaries()):
+        builder.add(*arrival)
+        if number in (1, len(summaries()) - 1):
+            builder.complete(arrival[0])
+    assert builder.finish() == merged(summaries())
+
+
 def test_a_report_survives_its_journey() -> None:
     report = merged(summaries())
     assert Report.decode(report.encode()) == report
