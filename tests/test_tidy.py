@@ -29,6 +29,7 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/bench_command.py": "run by tests/books/test_run.py and tests/test_cli.py",
     "grid/client/links.py": "sockets under the executor: all of tests/client/test_executor.py",
     "grid/client/task_thread.py": "the executor itself: tests/client/test_executor_contract.py",
+    "grid/demo/stage.py": "real hosts: tests/hosts/test_demo_command.py has all of it",
     "grid/hosts/host.py": "a host is one of several: tests/hosts/test_network.py has all of them",
     "grid/hosts/netns.py": "what the kernel offers for a host: tests/hosts/test_network.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",

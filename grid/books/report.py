@@ -17,12 +17,13 @@ that several parts dropped is missing here too; see `analysis`.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import nlargest
-from math import fsum, log, log2
+from math import log2
 
 import msgspec
 
-from grid.books.analysis import GROWTH_STEP_WORDS, Summary, flesch_kincaid_grade
+from grid.books.analysis import Summary, flesch_kincaid_grade
 from grid.books.authorship import closest_books
+from grid.books.growth import Appearance, growth_exponent, growth_points
 from grid.books.measures import (
     DIVERSITY_WINDOW_WORDS,
     MILLION,
@@ -189,8 +190,7 @@ class _BookSums:
     speakers: dict[str, int] = field(default_factory=dict)
     sentence_lengths: list[int] = field(default_factory=list)
     grades: list[int] = field(default_factory=list)
-    # Part index to number of words, lexicon in order of appearance, and growth.
-    appearances: dict[int, tuple[int, str, list[int]]] = field(default_factory=dict)
+    appearances: dict[int, Appearance] = field(default_factory=dict)
     # Computed before the end, without the book closest in style; outdated by further parts.
     report: BookReport | None = None
 
@@ -268,7 +268,7 @@ def _book_report(book_index: int, book: _BookSums) -> BookReport:
     """Compute the report of a book from its sums, without the book closest in style."""
     total = book.total
     words, sentence_count = total("words"), total("sentences")
-    growth = _growth(book)
+    growth = growth_points(book.appearances)
     matched = _ratio(total("match_lengths"), total("match_places"))
     bigrams, trigrams, formulas = _collocations(book)
     return BookReport(
@@ -289,7 +289,7 @@ def _book_report(book_index: int, book: _BookSums) -> BookReport:
         bits_per_character=log2(PREDICTABILITY_WINDOW_CHARACTERS) / matched if matched else 0.0,
         cohesion=_ratio(total("similarity_millionths"), total("comparisons") * MILLION),
         words_per_subject=_ratio(words, total("subject_shifts")),
-        growth_exponent=_growth_exponent(growth),
+        growth_exponent=growth_exponent(growth),
         growth=tuple(growth),
         bigrams=bigrams,
         trigrams=trigrams,
@@ -299,40 +299,6 @@ def _book_report(book_index: int, book: _BookSums) -> BookReport:
         words_dropped=total("lexicon_dropped"),
         ngrams_dropped=total("bigrams_dropped") + total("trigrams_dropped"),
     )
-
-
-def _growth(book: _BookSums) -> list[tuple[int, int]]:
-    """Replay the parts in order: words read and distinct words met at each point of growth."""
-    met: set[str] = set()
-    points: list[tuple[int, int]] = []
-    words_before = 0
-    for _, (word_count, lexicon, growth) in sorted(book.appearances.items()):
-        appeared = lexicon.split()
-        begin = 0
-        for number, end in enumerate(growth, start=1):
-            met.update(appeared[begin:end])
-            begin = end
-            points.append((words_before + min(number * GROWTH_STEP_WORDS, word_count), len(met)))
-        words_before += word_count
-    return points
-
-
-def _growth_exponent(points: list[tuple[int, int]]) -> float:
-    """Fit Heaps' law, distinct = k * words ** exponent, by least squares of logarithms.
-
-    Source: H. Heaps, "Information Retrieval", 1978, section 7.5.
-    """
-    lengths = [log(words) for words, distinct in points if distinct]
-    sizes = [log(distinct) for _, distinct in points if distinct]
-    if len(lengths) < 2:
-        return 0.0
-    length_mean, size_mean = fsum(lengths) / len(lengths), fsum(sizes) / len(sizes)
-    spread = fsum((length - length_mean) ** 2 for length in lengths)
-    slope = fsum(
-        (length - length_mean) * (size - size_mean)
-        for length, size in zip(lengths, sizes, strict=True)
-    )
-    return slope / spread if spread else 0.0
 
 
 def _collocations(

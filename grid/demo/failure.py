@@ -51,8 +51,7 @@ def show(stage: Stage, books: Books) -> Outcome:
     is_equal = books.results_equal()
     tell.seen(f"{disturbed.wall_s:.1f} s, {disturbed.tasks_retried} tasks were run again elsewhere")
     tell.step("The others restore the backups; then the entries are counted.")
-    stage.wait_for_members(stage.running)
-    stage.wait_until_safe(stage.hosts[0])
+    stage.settle()
     lost = ballast.missing(stage)
     tell.seen(f"{ballast.ENTRIES - lost} of {ballast.ENTRIES} entries are there")
     ratio = disturbed.wall_s / undisturbed.wall_s

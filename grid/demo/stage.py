@@ -98,14 +98,19 @@ class Stage:
 
         return _seconds_until(is_safe, lambda: f"{host.name} says: {told}")
 
+    def settle(self) -> None:
+        """Wait until the running nodes are all that is left, and safe as far as they can be."""
+        self.wait_for_members(self.running)
+        if len(self.running) > 1:  # A last one has nobody for its backups.
+            self.wait_until_safe(self.hosts[0])
+
     def form(self) -> None:
         """Have a node on every host, all of them members and everything safe."""
         missing = [host for host in self.hosts if host.name not in self._commands]
         if missing:
             self.narrator.step("A node on each host, without any address:")
             self.start(*missing)
-        self.wait_for_members(self.hosts)
-        self.wait_until_safe(self.hosts[0])
+        self.settle()
 
     def close(self) -> None:
         """Kill all nodes, and finish their recordings."""

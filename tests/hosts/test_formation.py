@@ -51,11 +51,6 @@ def test_four_hosts_form_one_cluster_without_any_address():
             }
 
 
-def test_twelve_hosts_form_one_cluster():
-    with lan(hosts=12) as net:
-        form(net.hosts)
-
-
 def test_clusters_of_other_names_or_secrets_on_one_lan_never_mix():
     with lan(hosts=6) as net:
         secret = "known to two of the three"

@@ -1,0 +1,1 @@
+"""What grid demo shows."""
