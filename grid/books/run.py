@@ -144,7 +144,9 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
             load_s += perf_counter() - loading_s
             missing[book_index] = len(parts)
             for key, part in parts.items():
-                future = pool.submit_to(analyse_stored_part, map_name, key, key=key)
+                # Short ones last: so all workers are done at nearly the same time.
+                size = len(part.text)
+                future = pool.submit_to(analyse_stored_part, map_name, key, key=key, priority=size)
                 place = (book_index, part.index)
                 future.add_done_callback(lambda f, place=place: done.put((*place, f)))  # type: ignore[misc]  # default binds now
                 submitted += 1

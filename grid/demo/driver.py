@@ -4,7 +4,7 @@
 the cluster's side, and tells another program how far it is: a `Step` as JSON in each line of its
 output, and a `Result` in the last one.
 
-Runs in: a process of its own on host 1, under that host's quota.
+Runs in: a process of its own on host 1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import process_time
 
 import msgspec
 
@@ -33,6 +34,8 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     """It is over; `failure` says why, if there is no report."""
 
     wall_s: float = 0.0
+    driver_cpu_s: float = 0.0
+    """Of this program itself, meanwhile."""
     tasks_retried: int = 0
     parts_by_node: dict[str, int] = {}
     failure: str = ""
@@ -59,10 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(folder: Path, books: int, report: Path) -> Result:
     corpus = load_folder(folder, books)
     with open_client(load(find_config(None))) as client:
+        started_cpu_s = process_time()
         run = run_parallel(client, corpus, lambda done, _: _tell(Step(done)))
+        driver_cpu_s = process_time() - started_cpu_s
     report.write_bytes(run.report.encode())
     shares = {share.name: share.parts for share in run.shares}
-    return Result(run.wall_s, run.tasks_retried, shares)
+    return Result(run.wall_s, driver_cpu_s, run.tasks_retried, shares)
 
 
 def _tell(line: Line) -> None:

@@ -25,6 +25,10 @@ which is another fault."""
 QUOTA_MIN_US = 1_000
 """The kernel takes no less."""
 
+PRECEDENCE = 100
+"""How much more than an ordinary process a group counts for the scheduler: what else runs on the
+machine must not make of a quota less than it says. Nobody has more than the quota by it."""
+
 DEADLINE_S = 60.0
 POLL_S = 0.02
 
@@ -91,13 +95,15 @@ class CpuGroup:
         assert self.quota_us >= QUOTA_MIN_US, f"{cores} cores are too few"
 
     def create(self) -> None:
-        """Make the group and set its quota."""
+        """Make the group and set its quota and precedence."""
         self.folder.mkdir(exist_ok=True)
         if self._version == 1:
             (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
             (self.folder / "cpu.cfs_quota_us").write_text(str(self.quota_us))
+            (self.folder / "cpu.shares").write_text(str(1024 * PRECEDENCE))
         else:
             (self.folder / "cpu.max").write_text(f"{self.quota_us} {PERIOD_US}")
+            (self.folder / "cpu.weight").write_text(str(100 * PRECEDENCE))
 
     def entering(self) -> list[str]:
         """Return the beginning of a command that enters the group before it runs the rest."""

@@ -124,14 +124,19 @@ class Host:
                 check=False,
             )
 
-    def program(self, *command: str, terminal: int | None = None) -> subprocess.Popen[str]:
+    def program(
+        self, *command: str, terminal: int | None = None, has_quota: bool = True
+    ) -> subprocess.Popen[str]:
         """Start any program on the host, in a session of its own; it is killed with the host.
 
-        `terminal` is what it reads and writes; else it reads nothing and writes into a pipe.
+        Args:
+            command: the program and its arguments.
+            terminal: what it reads and writes; else it reads nothing and writes into a pipe.
+            has_quota: whether the host's quota is for it, too.
         """
         with self.inside():
             return subprocess.Popen(
-                self._wrapped(command),
+                self._wrapped(command, has_quota=has_quota),
                 env=self._environment(None),
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=subprocess.PIPE if terminal is None else terminal,
@@ -171,11 +176,11 @@ class Host:
             node.close()
         self._namespace.kill_all()
 
-    def _wrapped(self, command: Sequence[str]) -> list[str]:
+    def _wrapped(self, command: Sequence[str], *, has_quota: bool = True) -> list[str]:
         # If this program itself is killed nobody takes anything down; then at least no process of
         # ours goes on. (The kernel means the thread that started it: hosts are for the main one.)
         wrapper = ["setpriv", "--pdeathsig", "KILL"]
-        if self.quota is not None:
+        if self.quota is not None and has_quota:
             wrapper += self.quota.entering()
         return [*wrapper, *command]
 

@@ -125,7 +125,7 @@ class FakeBooks:
                 on_part(done)
                 if len(stage.running) < before:
                     self.done_at_kill.append(done)
-        return Result(self.parallel_s.pop(0), self.tasks_retried, {"h1": self.parts})
+        return Result(self.parallel_s.pop(0), 0.5, self.tasks_retried, {"h1": self.parts})
 
     def results_equal(self) -> bool:
         return self.is_equal

@@ -35,7 +35,7 @@ class HostHere:
     name: str
     instead: str = ""
 
-    def program(self, *command: str) -> subprocess.Popen[str]:
+    def program(self, *command: str, has_quota: bool = True) -> subprocess.Popen[str]:
         words = [sys.executable, "-c", self.instead, *command] if self.instead else command
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -75,7 +75,7 @@ def test_the_plain_process_tells_its_time_and_leaves_a_report(tmp_path: Path):
 def test_the_driver_s_progress_and_result_arrive_and_its_report_is_compared(tmp_path: Path):
     books = Books(CORPUS, tmp_path)
     stage = on_stage(
-        driver_that_says(Step(1), Step(2), Result(1.5, 3, {"h1": 2}), also=COPY_REPORT)
+        driver_that_says(Step(1), Step(2), Result(1.5, 0.1, 3, {"h1": 2}), also=COPY_REPORT)
     )
     books.serial(stage)
     seen: list[int] = []
