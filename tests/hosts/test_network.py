@@ -192,6 +192,16 @@ def test_a_quota_runs_out_in_period_after_period(quotas_are_possible: None):
         assert throttling.throttled > periods_min / 2
 
 
+def test_a_program_may_be_outside_of_its_host_s_quota(quotas_are_possible: None):
+    show = (sys.executable, "-c", "print(open('/proc/self/cgroup').read())")
+    with lan(hosts=1, cpu_quota=0.5) as net:
+        host = net.hosts[0]
+        inside, _ = host.program(*show).communicate(timeout=60)
+        outside, _ = host.program(*show, has_quota=False).communicate(timeout=60)
+    assert net.token in inside
+    assert net.token not in outside
+
+
 def with_everything_in_it(net: Network) -> None:
     """Start what is hard to end: faults, a node, a program deaf to signals."""
     host = net.hosts[0]
