@@ -59,7 +59,9 @@ def _show(options: argparse.Namespace, narrator: Narrator) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="grid-demo-books-") as folder:
         books = None
         if WITH_BOOKS & set(wanted):
-            books = Books(_corpus(options, narrator), Path(folder))
+            books = Books(
+                _corpus(options, narrator), Path(folder), driver_has_quota=options.driver_in_quota
+            )
             narrator.say(f"{books.name}, in {books.parts} parts")
         narrator.say(f"the console of each host is recorded in {recordings}; 'cat' replays it")
         with stage(options.hosts, options.quota, recordings, narrator) as made:
@@ -130,6 +132,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=0.3,
         metavar="CORES",
         help="what each host has of the CPU (0.3)",
+    )
+    parser.add_argument(
+        "--driver-in-quota",
+        action="store_true",
+        help="put the program that drives the cluster under the quota of its host, too",
     )
     parser.add_argument(
         "--recordings",

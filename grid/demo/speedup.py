@@ -21,8 +21,8 @@ def show(stage: Stage, books: Books) -> Outcome:
     tell.say(
         f"     Every host has {stage.quota:g} of a core. {stage.alone.name} has no node: there one "
         f"plain process analyses\n     the books without grid. The program that drives the cluster "
-        f"runs on {stage.hosts[0].name}, outside the quota;\n     what it uses is told. On real "
-        "machines 'bin/grid bench' does both."
+        f"runs on {stage.hosts[0].name}, {'under' if books.driver_has_quota else 'outside'} the "
+        "quota;\n     what it uses is told. On real machines 'bin/grid bench' does both."
     )
     stage.form()
     serial_s: list[float] = []
@@ -57,6 +57,7 @@ def show(stage: Stage, books: Books) -> Outcome:
         "quota": stage.quota,
         "books": books.count,
         "driver_cpu_s": round(median(driver_cpu_s), 3),
+        "driver_has_quota": books.driver_has_quota,
         "results_equal": is_equal,
         "serial_runs_s": [round(seconds, 3) for seconds in serial_s],
         "parallel_runs_s": [round(seconds, 3) for seconds in parallel_s],

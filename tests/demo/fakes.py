@@ -109,6 +109,7 @@ class FakeBooks:
     done_at_kill: list[int] = field(default_factory=list)
     count: int = 20
     parts: int = 30
+    driver_has_quota: bool = False
 
     @property
     def real(self) -> Books:

@@ -34,8 +34,10 @@ class HostHere:
 
     name: str
     instead: str = ""
+    had_quota: bool = False
 
     def program(self, *command: str, has_quota: bool = True) -> subprocess.Popen[str]:
+        self.had_quota = has_quota
         words = [sys.executable, "-c", self.instead, *command] if self.instead else command
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -86,6 +88,13 @@ def test_the_driver_s_progress_and_result_arrive_and_its_report_is_compared(tmp_
     other = Books(Corpus("other", CORPUS.books[:1], generated=True), tmp_path)
     other.serial(on_stage())
     assert not other.results_equal()
+
+
+@pytest.mark.parametrize("has_quota", [True, False])
+def test_the_driver_has_its_host_s_quota_if_so_asked(tmp_path: Path, has_quota: bool):
+    stage = StageHere(driver_that_says(Result()))
+    Books(CORPUS, tmp_path, driver_has_quota=has_quota).parallel(cast(Stage, stage))
+    assert stage.hosts[0].had_quota is has_quota
 
 
 @pytest.mark.parametrize(

@@ -27,3 +27,12 @@ def test_too_slow_a_cluster_has_not_passed_nor_has_a_wrong_one():
 def test_what_is_wanted_grows_with_the_hosts():
     books = FakeBooks(serial_s=[19.0] * 3, parallel_s=[10.0] * 3)
     assert speedup.show(FakeStage(2).real, books.real).passed
+
+
+def test_whether_the_driving_program_has_the_quota_is_told():
+    for has_quota, word in ((True, "under"), (False, "outside")):
+        stage = FakeStage()
+        books = FakeBooks([40.0] * 3, [10.0] * 3, driver_has_quota=has_quota)
+        outcome = speedup.show(stage.real, books.real)
+        assert outcome.figures["driver_has_quota"] is has_quota
+        assert f"runs on h1, {word} the quota" in stage.told
