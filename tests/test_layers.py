@@ -39,9 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"chaos"}),  # kills real nodes; a user of the grid, and their starter
     frozenset({"demo"}),  # what is shown on hosts in miniature
     frozenset({"arguments"}),  # what a command's arguments may be
-    frozenset(
-        {"bench_command", "chaos_command", "demo_command", "sim_command", "status_commands"}
-    ),
+    frozenset({"bench_command", "chaos_command", "demo_command", "sim_command", "status_commands"}),
     frozenset({"cli", "__main__"}),
 )
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from grid.console.model import ClusterStatus, decode
+from grid.console.document import ClusterStatus, decode
 from grid.console.safety import judge
 from grid.demo.narration import Narrator
 from grid.demo.recording import RecordedCommand

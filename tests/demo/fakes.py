@@ -9,7 +9,7 @@ from typing import cast
 
 from rich.console import Console
 
-from grid.console.model import ClusterStatus, MemberStatus, PartitionCounts, TaskCounts
+from grid.console.document import ClusterStatus, MemberStatus, PartitionCounts, TaskCounts
 from grid.demo.driver import Result
 from grid.demo.narration import Narrator
 from grid.demo.runs import Books

@@ -9,7 +9,7 @@ from grid.books.corpus import Book, Corpus
 from grid.books.pseudonovel import write
 from grid.books.run import run_parallel
 from grid.books.serial import run_serial
-from grid.console.model import decode
+from grid.console.document import decode
 from grid.console.safety import judge
 from grid.hosts.host import Host
 from grid.hosts.network import lan, wait_until
