@@ -5,6 +5,7 @@ A node moves what it holds to other nodes before it goes; meanwhile it is asked 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -48,8 +49,10 @@ def stop_local_nodes(config: Config, on_progress: Callable[[str], None] = lambda
     connections = [_of_cluster(port, config.cluster.name) for port in local_node_ports()]
     nodes = [connection for connection in connections if connection is not None]
     for connection in nodes:
-        connection.send_frame(encode(ShutdownWanted(1)))
-        connection.receive_frame()
+        # One that ends meanwhile is found gone below, by its connection.
+        with contextlib.suppress(OSError):
+            connection.send_frame(encode(ShutdownWanted(1)))
+            connection.receive_frame()
     limit_s = config.replication.leave_deadline_s + STOP_DEADLINE_S
     deadline_s = time.monotonic() + limit_s
     waiting = [connection.node_id.hex() for connection in nodes]
@@ -77,10 +80,13 @@ def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
         connection = connect(port, None, Purpose.CONTROL, timeout_s=STOP_DEADLINE_S)
     except (ConnectError, ProtocolError, AuthenticationError):
         return None  # It has just ended, or another user has taken the name.
-    connection.send_frame(encode(ViewWanted(0)))
-    view = decode_client_reply(connection.receive_frame())
-    if isinstance(view, View) and view.cluster == cluster:
-        return connection
+    try:
+        connection.send_frame(encode(ViewWanted(0)))
+        view = decode_client_reply(connection.receive_frame())
+        if isinstance(view, View) and view.cluster == cluster:
+            return connection
+    except (OSError, ProtocolError):
+        pass  # It has ended before it could say which cluster's it is.
     connection.close()
     return None
 

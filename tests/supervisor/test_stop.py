@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from grid.config import Config
 from grid.supervisor import stop as stop_module
 from grid.supervisor.stop import left_text
 from grid.transport.blocking import BlockingConnection
@@ -86,3 +87,27 @@ def test_node_that_stays_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyP
     deadline_s = time.monotonic() + 0.05
     assert not stop_module._has_gone(leaver.connection, deadline_s, lambda document: None)
     leaver.close()
+
+
+def test_nodes_that_end_while_they_are_asked_are_none_of_those_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(port: int, *_: object, **__: object) -> BlockingConnection:
+        theirs, ours = socket.socketpair()
+        theirs.close()
+        return BlockingConnection(ours, NodeId(port.to_bytes(NODE_ID_BYTES, "big")))
+
+    monkeypatch.setattr(stop_module, "local_node_ports", lambda: [7701, 7702])
+    monkeypatch.setattr(stop_module, "connect", ended)
+    assert stop_module.stop_local_nodes(Config()) == 0
+
+
+def test_a_node_that_ends_when_it_is_told_to_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(port: int, cluster: str) -> BlockingConnection:
+        theirs, ours = socket.socketpair()
+        theirs.close()
+        return BlockingConnection(ours, NodeId(bytes(NODE_ID_BYTES)))
+
+    monkeypatch.setattr(stop_module, "local_node_ports", lambda: [7701])
+    monkeypatch.setattr(stop_module, "_of_cluster", ended)
+    assert stop_module.stop_local_nodes(Config()) == 1
