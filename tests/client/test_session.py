@@ -18,8 +18,11 @@ def test_the_status_document_has_the_documented_shape(client: Grid, running_clus
     assert set(status) == {
         "cluster",
         "members",
+        "node",
+        "partition_map",
         "partitions",
         "unprotected_entries",
+        "workers",
         "writes_at_risk",
     }
     assert status["cluster"] == running_cluster.name
@@ -40,7 +43,12 @@ def test_the_status_document_has_the_documented_shape(client: Grid, running_clus
             "address",
             "pid",
             "state",
+            "state_s",
+            "age_s",
             "cpu_percent",
+            "memory_percent",
+            "operations_per_s",
+            "workers",
             "primaries",
             "backups",
             "entries",
@@ -49,7 +57,7 @@ def test_the_status_document_has_the_documented_shape(client: Grid, running_clus
         }
         assert member["state"] == "alive"
         assert (member["primaries"], member["backups"]) == (128, 128)
-        assert set(member["tasks"]) == {"queued", "running", "done"}
+        assert set(member["tasks"]) == {"queued", "running", "done", "retried"}
         assert len(bytes.fromhex(member["id"])) == 16
 
 
