@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from grid.chaos.host_nodes import HostNodes
 from grid.chaos.nodes import LocalNodes
+from grid.chaos.target import Nodes
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
 from grid.config import Config
@@ -38,7 +40,16 @@ def nodes_of(
         yield nodes
 
 
-def connected(nodes: LocalNodes) -> Grid:
+@contextmanager
+def hosts_of(count: int, loss: float) -> Iterator[HostNodes]:
+    """Start a node on each of so many hosts in miniature, on a LAN that loses packets."""
+    with HostNodes(count, loss) as nodes:
+        for _ in range(count):
+            nodes.wait_until_ready(nodes.start())
+        yield nodes
+
+
+def connected(nodes: Nodes) -> Grid:
     """Return a client."""
     client = nodes.client()
     assert isinstance(client, Grid), "real nodes have real clients"

@@ -4,7 +4,7 @@ Each round kills one of the nodes (SIGKILL to all of its processes), and from th
 reads and one writes an entry of each partition that it was primary of. What counts is the time from
 the kill to the first success.
 
-    python -m bench.failover [--rounds 20] [--nodes 4] [--json FILE]
+    python -m bench.failover [--rounds 20] [--nodes 4] [--hosts [--loss 0.02]] [--json FILE]
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from typing import Any
 
 import orjson
 
-from bench.cluster import a_key_of_each_partition, connected, nodes_of, wait_until_safe
+from bench.cluster import (
+    a_key_of_each_partition,
+    connected,
+    hosts_of,
+    nodes_of,
+    wait_until_safe,
+)
 from bench.measure import machine
-from grid.chaos.nodes import LocalNodes
+from grid.chaos.target import Nodes
 from grid.client.session import Grid
 
 TARGET_S = 1.5
@@ -30,7 +36,7 @@ ENTRIES = 20_000
 """In the map besides the probes, so that there is something to copy."""
 
 
-def run_round(nodes: LocalNodes, client: Grid, count: int, keys: list[str]) -> dict[str, Any]:
+def run_round(nodes: Nodes, client: Grid, count: int, keys: list[str]) -> dict[str, Any]:
     """Kill one node; return what was seen."""
     mapped = client.map("failover")
     victim = nodes.alive()[0]
@@ -74,11 +80,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--hosts", action="store_true", help="each node on a host (root)")
+    parser.add_argument("--loss", type=float, default=0.0, help="with --hosts: of packets (0)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     keys = a_key_of_each_partition()
     rounds = []
-    with nodes_of(options.nodes, storage_processes=1) as nodes, connected(nodes) as client:
+    places = (
+        hosts_of(options.nodes, options.loss)
+        if options.hosts
+        else nodes_of(options.nodes, storage_processes=1)
+    )
+    with places as nodes, connected(nodes) as client:
         wait_until_safe(client, options.nodes)
         mapped = client.map("failover")
         mapped.put_all({f"entry-{number}": bytes(100) for number in range(ENTRIES)}, ack="backup")
@@ -96,6 +109,8 @@ def main() -> int:
     figures = {
         "machine": machine(),
         "nodes": options.nodes,
+        "hosts": options.hosts,
+        "loss": options.loss,
         "rounds": options.rounds,
         "entries_missing": len(missing),
         **{
