@@ -14,8 +14,7 @@ only the first have series of their own, because the process that writes them al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -31,6 +30,9 @@ MEMBERS_MAX = 256
 """Members with series of their own: a quarter of a megabyte, in some ten milliseconds."""
 
 MEMBER_LABELS = ("member", "address", "id")
+
+Figure = Callable[[dict[str, Any]], float]
+"""One figure of a member, out of its part of the status document."""
 
 
 def exposition(document: dict[str, Any], counts: NodeCounts) -> bytes:
@@ -90,34 +92,61 @@ def _of_cluster(document: dict[str, Any]) -> Iterator[Metric]:
     )
 
 
-def _of_members(document: dict[str, Any]) -> list[Metric]:
-    def gauge(name: str, text: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"grid_member_{name}", text, labels=MEMBER_LABELS)
+_MEMBER_GAUGES: tuple[tuple[str, str, Figure], ...] = (
+    ("age_seconds", "Since the member started, by its own word.", lambda m: m["age_s"]),
+    (
+        "cpu_ratio",
+        "How busy the member's machine is, from 0 to 1.",
+        lambda m: m["cpu_percent"] / 100,
+    ),
+    (
+        "memory_ratio",
+        "How much of its machine's memory is in use, from 0 to 1.",
+        lambda m: m["memory_percent"] / 100,
+    ),
+    (
+        "operations_per_second",
+        "Operations on maps, each key of a batch counted.",
+        lambda m: m["operations_per_s"],
+    ),
+    ("entries", "Entries held first-hand.", lambda m: m["entries"]),
+    ("primaries", "Partitions held first-hand.", lambda m: m["primaries"]),
+    (
+        "backups",
+        "Partitions of others held as their backup, complete or not.",
+        lambda m: m["backups"],
+    ),
+    (
+        "writes_at_risk",
+        "Its acknowledged writes that a backup does not have yet.",
+        lambda m: m["at_risk"],
+    ),
+    ("workers", "Processes that run tasks.", lambda m: m["workers"]),
+    ("tasks_queued", "Tasks that wait for a worker.", lambda m: m["tasks"]["queued"]),
+    ("tasks_running", "Tasks that a worker has.", lambda m: m["tasks"]["running"]),
+)
+_MEMBER_COUNTERS: tuple[tuple[str, str, Figure], ...] = (
+    ("tasks_done", "Tasks that have ended there.", lambda m: m["tasks"]["done"]),
+    (
+        "tasks_retried",
+        "Tasks started there after a worker or a node had died under them.",
+        lambda m: m["tasks"]["retried"],
+    ),
+)
 
-    cpu = gauge("cpu_ratio", "How busy the member's machine is, from 0 to 1.")
-    memory = gauge("memory_ratio", "How much of its machine's memory is in use, from 0 to 1.")
-    entries = gauge("entries", "Entries held first-hand.")
-    primaries = gauge("primaries", "Partitions held first-hand.")
-    backups = gauge("backups", "Partitions of others held as their backup, complete or not.")
-    at_risk = gauge("writes_at_risk", "Its acknowledged writes that a backup does not have yet.")
-    queued = gauge("tasks_queued", "Tasks that wait for a worker.")
-    running = gauge("tasks_running", "Tasks that a worker has.")
-    done = CounterMetricFamily(
-        "grid_member_tasks_done", "Tasks that have ended there.", labels=MEMBER_LABELS
-    )
-    living = (m for m in document["members"] if m["state"] in ("alive", "suspect"))
-    for member in islice(living, MEMBERS_MAX):
-        labels = (member["name"], member["address"], member["id"])
-        cpu.add_metric(labels, member["cpu_percent"] / 100)
-        memory.add_metric(labels, member["memory_percent"] / 100)
-        entries.add_metric(labels, member["entries"])
-        primaries.add_metric(labels, member["primaries"])
-        backups.add_metric(labels, member["backups"])
-        at_risk.add_metric(labels, member["at_risk"])
-        queued.add_metric(labels, member["tasks"]["queued"])
-        running.add_metric(labels, member["tasks"]["running"])
-        done.add_metric(labels, member["tasks"]["done"])
-    return [cpu, memory, entries, primaries, backups, at_risk, queued, running, done]
+
+def _of_members(document: dict[str, Any]) -> Iterator[Metric]:
+    living = [m for m in document["members"] if m["state"] in ("alive", "suspect")]
+    shown = living[:MEMBERS_MAX]
+    for kind, figures in (
+        (GaugeMetricFamily, _MEMBER_GAUGES),
+        (CounterMetricFamily, _MEMBER_COUNTERS),
+    ):
+        for name, text, figure in figures:
+            family = kind(f"grid_member_{name}", text, labels=MEMBER_LABELS)
+            for member in shown:
+                family.add_metric((member["name"], member["address"], member["id"]), figure(member))
+            yield family
 
 
 def _of_node(counts: NodeCounts) -> Iterator[Metric]:

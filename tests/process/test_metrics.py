@@ -50,12 +50,16 @@ def test_healthy_cluster_is_1() -> None:
 
 def test_every_living_member_has_its_series() -> None:
     shown = document(table([FIRST, SECOND]))
-    shown["members"][1] |= {"cpu_percent": 25.0, "memory_percent": 50.0}
-    shown["members"][1]["tasks"]["done"] = 9
+    shown["members"][1] |= {"cpu_percent": 25.0, "memory_percent": 50.0, "age_s": 60.0}
+    shown["members"][1] |= {"operations_per_s": 70, "workers": 4}
+    shown["members"][1]["tasks"] |= {"done": 9, "retried": 2}
     found = read(exposition(shown, NodeCounts()))
     labels = ("192.0.2.1:7702", SECOND.hex(), member(2).name)  # address, id, member
     of_member = {name: by[labels] for name, by in found.items() if labels in by}
     assert of_member == {
+        "grid_member_age_seconds": 60,
+        "grid_member_operations_per_second": 70,
+        "grid_member_workers": 4,
         "grid_member_cpu_ratio": 0.25,
         "grid_member_memory_ratio": 0.5,
         "grid_member_entries": 20,
@@ -65,6 +69,7 @@ def test_every_living_member_has_its_series() -> None:
         "grid_member_tasks_queued": 5,
         "grid_member_tasks_running": 0,
         "grid_member_tasks_done_total": 9,
+        "grid_member_tasks_retried_total": 2,
     }
 
 
