@@ -37,7 +37,8 @@ SMOOTHING = 0.2
 class NodeLoad:
     """A node as a submitter sees it.
 
-    `reported` is what it said of its queue and workers, `own_sends` what was sent since.
+    `reported` is what it said of its queue and workers, `own_sends` what was sent since. Of this
+    submitter's tasks there, `own_started` are known to run.
     `free_share` is the part of its machine's cores that others leave to it, 0 to 1. `is_full`: it
     has refused a task since, because others fill its queue.
     """
@@ -46,6 +47,7 @@ class NodeLoad:
     workers: int
     reported: int = 0
     own_in_flight: int = 0
+    own_started: int = 0
     own_sends: int = 0
     free_share: float = 1.0
     is_full: bool = False

@@ -176,6 +176,7 @@ class Submissions:
         task = self._in_flight.get(message.task)
         if task is None or task.attempt != message.attempt or task.node_id != node_id:
             return []
+        self._nodes[node_id].own_started += not task.has_started
         task.has_started = True
         task.is_recalled = False
         return [Started(task.number, node_id), *self._recall()]
@@ -188,6 +189,7 @@ class Submissions:
         del self._in_flight[message.task]
         node = self._nodes[node_id]
         node.own_in_flight -= 1
+        node.own_started -= task.has_started
         node.own_sends = max(0, node.own_sends - 1)
         node.is_full = False
         effects: list[SubmissionEffect] = []
@@ -349,11 +351,11 @@ class Submissions:
         if not free or not victims:
             return []
         victim = max(victims, key=lambda node: node.expected_wait)
-        there = [t for t in self._in_flight.values() if t.node_id == victim.node_id]
-        started = sum(task.has_started for task in there)
-        waiting_s = (self._task_s or 0.0) * (len(there) - started) / max(victim.workers, 1)
+        started = victim.own_started
+        waiting_s = (self._task_s or 0.0) * victim.own_in_flight / max(victim.workers, 1)
         if not started and waiting_s < RECALL_S:
-            return []
+            return []  # Before looking at each: short tasks end often, and many are there.
+        there = [t for t in self._in_flight.values() if t.node_id == victim.node_id]
         free -= sum(task.is_recalled for task in there)
         movable = [t for t in there if t.is_movable]
         chosen = movable[::-1][: max(0, min(free, len(there) - victim.workers))]

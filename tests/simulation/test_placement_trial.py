@@ -7,17 +7,13 @@ from functools import cache
 
 import pytest
 
-from bench.placement import at_random, least_reported
+from bench.placement import HERD_TASKS, at_random, least_reported
 from grid.executor.placement import Policy, choose
 from grid.simulation.placement_trial import PlacementTrial, Plan, ResponseTimes
 
 TASKS = 20_000
 TOLERANCE = 1.15
 """What old reports may cost against knowing every queue at every moment."""
-
-
-HERD_TASKS = 2_000
-"""Enough to see a herd, whose queues only grow, and the time to simulate it with their square."""
 
 
 @cache
