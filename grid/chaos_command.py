@@ -29,8 +29,9 @@ INTERRUPTED = 130
 
 EXAMPLES = """
 examples:
-  grid chaos --minutes 2 --kill        nodes die; every write is accounted for
-  grid chaos --minutes 2 --restart     they are also started again
+  grid chaos --minutes 2 --kill     nodes die; every write is accounted for
+  grid chaos --minutes 2 --kill --restart     they are also started again
+  sudo grid chaos --hosts --loss 0.02 --kill --restart     each on a host, packets get lost
 """
 
 

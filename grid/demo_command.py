@@ -27,6 +27,14 @@ from grid.hosts.network import lacking
 
 ALL = "all"
 DEMOS = ("formation", "speedup", "failure", "rejoin")
+EXAMPLES = """
+examples:
+  sudo grid demo all                        all four, in some seven minutes
+  sudo grid demo failure --books 5          one of them, with fewer books
+  sudo grid demo all --json figures.json    the figures, for a program
+
+On four real machines nothing of this is needed: the README says what to type there.
+"""
 WITH_BOOKS = frozenset({"speedup", "failure"})
 
 
@@ -115,6 +123,7 @@ def _corpus(options: argparse.Namespace, narrator: Narrator) -> Corpus:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.epilog = EXAMPLES
     parser.add_argument("demo", choices=(*DEMOS, ALL), help="what to show")
     parser.add_argument(
         "--json", type=writable_file, metavar="FILE", help="write the figures as JSON"

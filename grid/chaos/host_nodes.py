@@ -22,9 +22,8 @@ from grid.chaos.target import Client
 from grid.client.session import Grid
 from grid.config import load
 from grid.errors import GridError
-from grid.hosts import netns
 from grid.hosts.host import Host
-from grid.hosts.network import Network, lan
+from grid.hosts.network import Network, lacking, lan
 from grid.hosts.node_process import NodeProcess
 from grid.types import Address
 from grid.wire.security import derive_keys
@@ -38,9 +37,8 @@ class HostNodes:
 
         Raises: GridError when no hosts can be made here.
         """
-        reason = netns.unavailable()
-        if reason:
-            raise GridError(f"no hosts in miniature can be made here: {reason}")
+        if reason := lacking(with_quotas=False):
+            raise GridError(reason)
         self._count = hosts
         self._loss = loss
         self._stack = contextlib.ExitStack()

@@ -14,7 +14,7 @@ def test_hosts_that_cannot_be_made_are_refused_with_the_reason(
     monkeypatch.setattr(netns, "unavailable", lambda: "not root")
     assert main(["chaos", "--hosts"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "grid: no hosts in miniature can be made here: not root"
+        "grid: hosts in miniature need root, iproute2 and nftables: not root"
     )
 
 
