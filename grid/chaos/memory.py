@@ -20,8 +20,9 @@ SAMPLES_MAX = 512
 PROCESSES_MAX = 2048
 """Processes remembered; those of the nodes killed first are forgotten."""
 
-WARM_UP_S = 120.0
-"""At first a process grows: caches fill, malloc finds its size."""
+WARM_UP_S = 300.0
+"""At first a process grows: malloc finds its size, and a storage process keeps the latest 64 results
+of each client and partition, which takes thousands of writes of each."""
 
 WATCHED_MIN_S = 300.0
 """Of a shorter time after the warm-up nothing can be said."""
@@ -29,6 +30,8 @@ WATCHED_MIN_S = 300.0
 GROWTH_MAX_SHARE = 0.05
 GROWTH_MAX_BYTES = 2 * 1024 * 1024
 """A process is flat if over the time watched it grew by no more than the larger of these."""
+
+COURSE_POINTS = 16
 
 _MIB = 1024 * 1024
 
@@ -41,6 +44,8 @@ class Growth:
     watched_s: float
     mean_bytes: float
     bytes_per_s: float
+    course: tuple[int, ...] = ()
+    """Its size over its whole life, `COURSE_POINTS` times at most."""
 
     @property
     def is_flat(self) -> bool:
@@ -56,6 +61,7 @@ class Growth:
             "mib": round(self.mean_bytes / _MIB, 1),
             "mib_per_hour": round(self.bytes_per_s * 3600 / _MIB, 2),
             "is_flat": self.is_flat,
+            "course_mib": [round(size / _MIB, 1) for size in self.course],
         }
 
 
@@ -81,7 +87,9 @@ class _Samples:
             return None
         times_s, sizes = zip(*watched, strict=True)
         slope = statistics.linear_regression(times_s, sizes).slope
-        return Growth(process, times_s[-1] - times_s[0], statistics.fmean(sizes), slope)
+        every = -(-len(self.kept) // COURSE_POINTS)
+        course = tuple(size for _, size in self.kept[::every])
+        return Growth(process, times_s[-1] - times_s[0], statistics.fmean(sizes), slope, course)
 
 
 class MemoryWatch:

@@ -27,10 +27,11 @@ def test_process_of_one_size_is_flat() -> None:
     assert growth.is_flat
     assert growth.document() == {
         "process": "a/network",
-        "minutes": 13.0,
+        "minutes": 10.0,
         "mib": 50.0,
         "mib_per_hour": 0.0,
         "is_flat": True,
+        "course_mib": [50.0] * 16,
     }
 
 
