@@ -21,8 +21,8 @@ PROCESSES_MAX = 2048
 """Processes remembered; those of the nodes killed first are forgotten."""
 
 WARM_UP_S = 300.0
-"""At first a process grows: malloc finds its size, and a storage process keeps the latest results of
-each client and partition, which takes thousands of writes."""
+"""At first a process grows: malloc finds its size, and a storage process keeps the latest results
+of each client in each partition, which takes thousands of writes."""
 
 WATCHED_MIN_S = 300.0
 """Of a shorter time after the warm-up nothing can be said."""

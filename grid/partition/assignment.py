@@ -25,10 +25,24 @@ from hashlib import blake2b
 from grid.types import PARTITION_COUNT, NodeId
 
 
-@lru_cache(maxsize=64 * PARTITION_COUNT)
+_WEIGHT_BYTES = 8
+_NODES_WEIGHED = 256
+"""Nodes whose weights are kept: half a megabyte."""
+
+
 def preference(node_id: NodeId, partition_id: int) -> bytes:
     """Return the rendezvous weight of a node for a partition; higher is preferred."""
-    return blake2b(node_id + partition_id.to_bytes(2, "big"), digest_size=8).digest()
+    start = partition_id * _WEIGHT_BYTES
+    return _weights(node_id)[start : start + _WEIGHT_BYTES]
+
+
+@lru_cache(maxsize=_NODES_WEIGHED)
+def _weights(node_id: NodeId) -> bytes:
+    """Return a node's weights for all partitions, one after the other."""
+    return b"".join(
+        blake2b(node_id + partition_id.to_bytes(2, "big"), digest_size=_WEIGHT_BYTES).digest()
+        for partition_id in range(PARTITION_COUNT)
+    )
 
 
 class _Shares:
