@@ -24,7 +24,6 @@ from hashlib import blake2b
 
 from grid.types import PARTITION_COUNT, NodeId
 
-
 _WEIGHT_BYTES = 8
 _NODES_WEIGHED = 256
 """Nodes whose weights are kept: half a megabyte."""
