@@ -29,6 +29,9 @@ from grid.wire.pickling import dump, load
 TASK_BYTES_MAX = 64 * 1024 * 1024
 """Size of a pickled call, and of a pickled result: the same as a value's."""
 
+TEXT_MAX = 65_536
+"""Characters of what is told of a failure: an exception's text may be as long as its arguments."""
+
 FUNCTIONS_KEPT = 16
 """Functions of `map` calls that a worker keeps loaded."""
 
@@ -91,12 +94,14 @@ def pack_result(value: object) -> bytes:
 def pack_failure(error: BaseException, remote_traceback: str, node_name: str) -> bytes:
     """Pickle what a task raised, with the traceback as text and the node's name.
 
-    An exception that cannot be pickled, or not be loaded again, travels as a TaskError with
-    its text.
+    An exception that cannot be pickled, or not be loaded again, or is larger than a result may be,
+    travels as a TaskError with its text.
     """
-    origin = f"raised on node {node_name}:\n{remote_traceback}"
+    origin = _cut(f"raised on node {node_name}:\n{remote_traceback}")
     try:
         data = dump((error, origin))
+        if len(data) > TASK_BYTES_MAX:
+            raise ValueTooLargeError(f"the exception takes {len(data):,} bytes")
         loaded, _ = load(data)
         if not isinstance(loaded, BaseException):
             raise TypeError("the exception is something else once it is loaded")
@@ -107,9 +112,17 @@ def pack_failure(error: BaseException, remote_traceback: str, node_name: str) ->
 
 def _described(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return _cut(f"{type(error).__name__}: {error}")
     except Exception:  # Its own __str__ fails; the traceback in the note must do.
         return type(error).__name__
+
+
+def _cut(text: str) -> str:
+    """Leave out the middle of a text that is too long: of a traceback, both ends say most."""
+    if len(text) <= TEXT_MAX:
+        return text
+    half = TEXT_MAX // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half:,} characters left out ...\n{text[-half:]}"
 
 
 def unpack(finished: Finished, node_name: str) -> Any:

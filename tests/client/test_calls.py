@@ -11,6 +11,8 @@ import pytest
 from grid.client.bundle import decode_bundle
 from grid.client.calls import (
     PYTHON,
+    TASK_BYTES_MAX,
+    TEXT_MAX,
     check_python,
     dump_call,
     forget_functions,
@@ -125,6 +127,23 @@ def test_exception_that_cannot_travel_becomes_a_task_error(original: Exception, 
     assert type(error) is TaskError
     assert str(error) == text
     assert "raised on node library-2:" in error.__notes__[0]
+
+
+def test_exception_larger_than_a_result_may_be_becomes_a_task_error() -> None:
+    error = raised_by(pack_failure(ValueError(bytes(TASK_BYTES_MAX)), TRACE, "library-2"))
+    assert type(error) is TaskError
+    assert str(error).startswith("ValueError: b'")
+    assert TRACE in error.__notes__[0]
+
+
+def test_text_of_an_exception_is_cut_in_its_middle() -> None:
+    trace = "Traceback (most recent call last):\n" + "x" * TASK_BYTES_MAX + "\nthe end\n"
+    data = pack_failure(LockedError(), trace, "library-2")
+    assert len(data) < 2 * TEXT_MAX
+    note = raised_by(data).__notes__[0]
+    assert note.startswith("raised on node library-2:\nTraceback")
+    assert " characters left out " in note
+    assert note.endswith("the end\n")
 
 
 def test_death_that_may_not_be_repeated_is_told_with_its_evidence() -> None:
