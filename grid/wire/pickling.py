@@ -1,6 +1,7 @@
 """Any Python object to bytes and back: pickle 5 through cloudpickle.
 
 Functions and classes of ``__main__``, lambdas and what is defined in functions travel by value.
+So does the main module under the name that `multiprocessing` gives it in a process it has spawned.
 
 Not here: what goes without a pickle (``values.py``), calls and results (``client/calls.py``).
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections import ChainMap
 from collections.abc import Callable
 from types import CodeType
@@ -59,6 +61,9 @@ def dump(value: object) -> bytes:
 
 def dump_with(pickler: Pickler, value: object) -> None:
     """Pickle to wherever the pickler writes. Raises: SerializationError."""
+    program = sys.modules.get("__mp_main__")
+    if program is not None:  # Maybe only now: grid may be loaded before the program.
+        cloudpickle.register_pickle_by_value(program)
     try:
         pickler.dump(value)
     except Exception as error:  # Whatever an object's own __reduce__ raises.

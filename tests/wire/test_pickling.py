@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from types import ModuleType
 
+import cloudpickle
 import pytest
 
 from grid.errors import SerializationError
@@ -21,6 +24,18 @@ def test_a_function_made_in_a_function_travels_with_what_it_closes_over():
         return base + number
 
     assert load(dump(add))(2) == 42
+
+
+def test_the_main_module_of_a_spawned_process_travels_by_value(monkeypatch: pytest.MonkeyPatch):
+    program = ModuleType("__mp_main__")
+    exec("def double(n): return 2 * n\nclass Seat: number = 12", program.__dict__)
+    with monkeypatch.context() as spawned:
+        spawned.setitem(sys.modules, "__mp_main__", program)
+        data = dump((program.double, program.Seat()))
+        cloudpickle.unregister_pickle_by_value(program)
+    double, seat = load(data)
+    assert double(21) == 42
+    assert seat.number == 12
 
 
 def test_code_that_travels_by_value_keeps_its_file_and_line():
