@@ -159,10 +159,14 @@ class NodeLinks:
                 self._receive(link, found)
         return found
 
-    def close(self) -> None:
-        """Close everything."""
+    def drop_all(self) -> None:
+        """Close all links."""
         for link in list(self._links.values()):
             self._drop(link)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.drop_all()
         self._selector.close()
 
     def _dial(self, node: NodeView) -> socket.socket | None:

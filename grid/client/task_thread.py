@@ -9,6 +9,10 @@ Not responsible for: which node, attempts and retries (``executor/submissions.py
 Threads. `submit` and `cancel` are called by any thread; one lock guards tasks and links. Futures
 are completed without it, since their callbacks may submit. A task that finds its executor idle is
 sent by the caller's own thread: that saves waking another one.
+
+Ctrl-C. A KeyboardInterrupt may end a caller between any two steps: part of a frame is sent and
+not counted, or a task is noted as sent and is not. The thread then gives up all links and takes
+what was sent for lost with its node; so nothing is waited for that does not come.
 """
 
 from __future__ import annotations
@@ -76,6 +80,8 @@ class TaskThread:
         self._lost: list[NodeId] = []
         """Nodes to which nothing could be sent; the thread sees to their tasks."""
         self._is_woken = False
+        self._is_interrupted = False
+        """A caller was, in the middle of something."""
         self._is_shut_down = False
         self._is_abandoned = False
         self._pid = os.getpid()
@@ -103,15 +109,26 @@ class TaskThread:
             if self._is_shut_down:
                 self._budget.give_back(len(payload))
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            future.number, effects = self._submissions.submit(payload, terms, code)
-            self._futures[future.number] = future
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="grid-executor", daemon=True)
-                self._thread.start()
-            self._send_all(effects, is_alone=len(self._futures) == 1)
-            if self._watch is not None:
-                self._wake()  # The thread has to look at the caller from now on.
+            try:
+                self._take_over(future, payload, terms, code)
+            except BaseException:
+                self._be_interrupted()
+                if future.number not in self._futures:
+                    self._budget.give_back(len(payload))
+                raise
         return future
+
+    def _take_over(
+        self, future: TaskFuture[Any], payload: bytes, terms: Terms, code: Code | None
+    ) -> None:
+        future.number, effects = self._submissions.submit(payload, terms, code)
+        self._futures[future.number] = future
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="grid-executor", daemon=True)
+            self._thread.start()
+        self._send_all(effects, is_alone=len(self._futures) == 1)
+        if self._watch is not None:
+            self._wake()  # The thread has to look at the caller from now on.
 
     def names(self) -> dict[NodeId, str]:
         """Return the nodes that can run tasks now, and their names.
@@ -157,9 +174,13 @@ class TaskThread:
         with self._lock:
             if self._futures.get(future.number) is not future:
                 return
-            effects = self._submissions.cancel(future.number, is_forced=is_forced)
-            is_asked = any(isinstance(effect, SendToNode) for effect in effects)
-            completions = self._apply(effects)
+            try:
+                effects = self._submissions.cancel(future.number, is_forced=is_forced)
+                is_asked = any(isinstance(effect, SendToNode) for effect in effects)
+                completions = self._apply(effects)
+            except BaseException:
+                self._be_interrupted()
+                raise
             if is_asked and waits and threading.current_thread() is not self._thread:
                 self._answered.wait_for(
                     lambda: future.done() or (future.running() and not is_forced), CANCEL_WAIT_S
@@ -203,6 +224,12 @@ class TaskThread:
             self._wake_writer.send(b"\0")
         except OSError:
             return  # The thread has ended.
+
+    def _be_interrupted(self) -> None:
+        """Have the thread see to what a caller has left half done."""
+        self._is_interrupted = True
+        self._is_woken = False  # That may have been noted, and not be done.
+        self._wake()
 
     def _completion(self, future: TaskFuture[Any], finished: Finished) -> Completion:
         node_id = finished.node_id
@@ -280,11 +307,24 @@ class TaskThread:
                 else:
                     effects = self._submissions.ended(event.node_id, event.message)
                 completions += self._apply(effects)
+            was_interrupted = self._is_interrupted
+            if was_interrupted:
+                completions += self._begin_anew()
             self._links.flush()
             if has_started:
                 self._answered.notify_all()
         _carry_out(completions)
-        return any(event.message is None for event in events)
+        return was_interrupted or any(event.message is None for event in events)
+
+    def _begin_anew(self) -> list[Completion]:
+        """After an interruption: part with all nodes, and with tasks that nobody has any more."""
+        self._is_interrupted = False
+        self._links.drop_all()
+        completions = self._apply(self._submissions.all_nodes_lost())
+        forgotten = self._futures.keys() - self._submissions.unfinished()
+        return completions + self._apply(
+            [Finished(number, Outcome.CANCELLED, b"", None) for number in sorted(forgotten)]
+        )
 
     def _look_around(self) -> bool:
         """Fetch the nodes and their load; return whether any can run tasks."""

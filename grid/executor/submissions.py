@@ -116,6 +116,11 @@ class Submissions:
         """Tasks that have not been sent."""
         return len(self._pending) + sum(map(len, self._pinned.values()))
 
+    def unfinished(self) -> set[int]:
+        """Return the numbers of all tasks without a result."""
+        lanes = (self._pending, *self._pinned.values())
+        return {*self._in_flight, *(task.number for lane in lanes for task in lane)}
+
     def node_of(self, task: int) -> NodeId | None:
         """Return where an unfinished task was sent, if anywhere."""
         running = self._in_flight.get(task)
@@ -168,6 +173,10 @@ class Submissions:
     def node_lost(self, node_id: NodeId) -> list[SubmissionEffect]:
         """The connection to a node is gone, and every task sent there with it."""
         return [*self._lose(node_id), *self._dispatch()]
+
+    def all_nodes_lost(self) -> list[SubmissionEffect]:
+        """All connections are gone. Nothing is sent before the nodes are told again."""
+        return [effect for node_id in sorted(self._nodes) for effect in self._lose(node_id)]
 
     # -- answers --------------------------------------------------------------------------
 

@@ -8,12 +8,15 @@ import signal
 import threading
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grid import TaskError, ValueTooLargeError, WorkerLostError
 from grid.api import LocalCluster
+from grid.client.links import _Link
 from grid.client.session import Grid
+from grid.executor.submissions import Submissions
 from tests.client.gate import Gate, pass_gate
 from tests.processes.nodes import ask_until
 
@@ -100,3 +103,52 @@ def test_an_executor_says_that_it_does_not_survive_a_fork(
     monkeypatch.setattr(os, "getpid", lambda: -1)  # As a forked child would see it.
     with pytest.raises(RuntimeError, match="does not survive a fork"):
         pool.submit(pow, 2, 2)
+
+
+# -- Ctrl-C -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["put", "flush"])
+def test_ctrl_c_within_a_submit_leaves_nothing_half_sent(
+    client: Grid, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    real = getattr(_Link, step)
+
+    def interrupted(link: _Link, *args: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            real(link, *args)
+            return
+        if link.unsent:
+            link.socket.send(link.unsent[0][:3])
+        raise KeyboardInterrupt
+
+    with client.executor() as pool:
+        pool.submit(abs, -1).result(timeout=DEADLINE_S)
+        with monkeypatch.context() as patched:
+            patched.setattr(_Link, step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                pool.submit(abs, -2)
+        futures = [pool.submit(abs, -number) for number in range(20)]
+        assert [future.result(timeout=DEADLINE_S) for future in futures] == list(range(20))
+
+
+def test_ctrl_c_within_a_cancel_leaves_no_future_without_an_end(
+    client: Grid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    gate = Gate(tmp_path)
+    real = Submissions.cancel
+
+    def interrupted(core: Submissions, number: int, *, is_forced: bool = False) -> None:
+        real(core, number, is_forced=is_forced)
+        raise KeyboardInterrupt
+
+    with client.executor() as pool:
+        futures = [pool.submit(pass_gate, gate.path) for _ in range(20)]
+        with monkeypatch.context() as patched:
+            patched.setattr(Submissions, "cancel", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                futures[-1].cancel()
+        with pytest.raises(CancelledError):
+            futures[-1].result(timeout=DEADLINE_S)
+        gate.open()
+        assert [future.result(timeout=DEADLINE_S) for future in futures[:-1]] == [None] * 19

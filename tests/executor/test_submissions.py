@@ -64,6 +64,14 @@ def test_late_result_of_a_given_up_attempt_is_ignored() -> None:
     assert end(tested, 1, 1, attempt=2) == [Finished(1, Outcome.RETURNED, b"result", node(1))]
 
 
+def test_tasks_are_sent_again_when_all_links_are_lost_and_the_nodes_told_again() -> None:
+    tested = submissions(1, 2)
+    submit(tested, 3)
+    assert tested.all_nodes_lost() == []
+    assert tested.unfinished() == {1, 2, 3}
+    assert [attempt for _, _, attempt in sent(look(tested, 1, 2))] == [2, 2]
+
+
 def test_task_under_which_workers_die_is_given_up_at_the_limit_with_the_evidence() -> None:
     tested = submissions(1)
     submit(tested)
