@@ -74,6 +74,7 @@ class _Task:
     has_started: bool = False
     is_recalled: bool = False
     is_cancelled: bool = False
+    is_killed: bool = False
     moves: int = 0
     shipment: int = 0
     evictions: int = 0
@@ -150,6 +151,7 @@ class Submissions:
             return []
         task.is_recalled = False  # Whatever it was asked back for: it is over now.
         task.is_cancelled = True
+        task.is_killed = task.is_killed or is_forced
         return [SendToNode(task.node_id, CancelTask(number, is_forced))]
 
     # -- nodes ----------------------------------------------------------------------------
@@ -188,6 +190,7 @@ class Submissions:
         self._nodes[node_id].own_started += not task.has_started
         task.has_started = True
         task.is_recalled = False
+        task.is_cancelled = task.is_killed  # Else it was too late for that.
         return [Started(task.number, node_id), *self._recall()]
 
     def ended(self, node_id: NodeId, message: TaskEnded) -> list[SubmissionEffect]:
@@ -203,6 +206,8 @@ class Submissions:
         node.is_full = False
         effects: list[SubmissionEffect] = []
         match message.outcome:
+            case Outcome.WORKER_DIED if task.is_killed:
+                effects.append(Finished(task.number, Outcome.KILLED, b"", node_id))
             case Outcome.WORKER_DIED:
                 how = bytes(message.payload).decode(errors="replace")
                 effects += self._died(task, f"{how} on {self._names.get(node_id, '?')}")
@@ -259,7 +264,9 @@ class Submissions:
             del self._in_flight[task.number]
             task.node_losses += 1
             is_given_up = task.terms.is_pinned or task.terms.attempts_max == 1
-            if task.has_started or is_given_up or task.node_losses > NODE_LOSSES_MAX:
+            if task.is_killed:
+                effects.append(Finished(task.number, Outcome.KILLED, b"", node_id))
+            elif task.has_started or is_given_up or task.node_losses > NODE_LOSSES_MAX:
                 effects += self._died(task, f"node {name} is gone", is_final=is_given_up)
             else:
                 self._repeat(task)

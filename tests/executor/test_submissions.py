@@ -169,6 +169,33 @@ def test_cancelled_task_gives_its_slot_to_the_next() -> None:
     assert sent(end(tested, 1, 1, outcome=Outcome.CANCELLED)) == [(node(1), 2, 1)]
 
 
+def test_task_that_is_ended_by_force_does_not_run_again_when_its_node_dies() -> None:
+    tested = submissions(1, 2)
+    (effect,) = of_kind(SendToNode, submit(tested))
+    tested.started(effect.node_id, TaskStarted(1, 1))
+    tested.cancel(1, is_forced=True)
+    assert tested.node_lost(effect.node_id) == [Finished(1, Outcome.KILLED, b"", effect.node_id)]
+
+
+def test_task_that_is_ended_by_force_does_not_run_again_when_its_worker_dies_by_itself() -> None:
+    tested = submissions(1)
+    submit(tested)
+    tested.cancel(1, is_forced=True)
+    assert end(tested, 1, 1, outcome=Outcome.WORKER_DIED) == [
+        Finished(1, Outcome.KILLED, b"", node(1))
+    ]
+
+
+def test_task_that_could_not_be_cancelled_any_more_survives_a_full_queue_at_its_next_try() -> None:
+    tested = submissions(1)
+    submit(tested)
+    tested.cancel(1)
+    tested.started(node(1), TaskStarted(1, 1))
+    end(tested, 1, 1, outcome=Outcome.WORKER_DIED)
+    assert end(tested, 1, 1, 2, Outcome.REFUSED_QUEUE_FULL) == []
+    assert tested.unfinished() == {1}
+
+
 def test_highest_priority_goes_first() -> None:
     tested = submissions(1)
     submit(tested, 2)
