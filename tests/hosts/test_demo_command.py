@@ -61,7 +61,7 @@ def check_nothing_is_left(narration: str) -> None:
     assert left_behind(token[1]) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_demo_leaves_nothing_behind(
     hosts_are_possible: None, quotas_are_possible: None, number: signal.Signals, tmp_path: Path
 ):
