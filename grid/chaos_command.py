@@ -22,6 +22,7 @@ from grid.chaos.report import document_of, render
 from grid.chaos.run import Run, start_cluster
 from grid.config import Config
 from grid.errors import ConfigError
+from grid.hosts.interruption import ended_as_by_ctrl_c
 
 BALLAST = 50_000
 SEEDS = 1 << 31
@@ -94,6 +95,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
     if options.loss and not options.hosts:
         raise ConfigError("--loss needs --hosts: packets get lost on a LAN, not within a machine")
     with (
+        ended_as_by_ctrl_c(),
         ConsoleNarrator(Console(stderr=True), wishes.minutes) as narrator,
         _nodes(options, config) as nodes,
     ):

@@ -6,10 +6,7 @@ Not here: what is shown (``demo/``), the hosts (``hosts/``).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from grid.demo.narration import Narrator
 from grid.demo.runs import Books
 from grid.demo.stage import Stage, stage
 from grid.errors import GridError
+from grid.hosts.interruption import ended_as_by_ctrl_c
 from grid.hosts.network import lacking
 
 ALL = "all"
@@ -38,7 +36,6 @@ examples:
 On four real machines nothing of this is needed: the README says what to type there.
 """
 WITH_BOOKS = frozenset({"speedup", "failure"})
-ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run(options: argparse.Namespace, config: Config) -> int:
@@ -52,23 +49,11 @@ def run(options: argparse.Namespace, config: Config) -> int:
             f"{reason}; on real machines none of that is needed: the README says what to type there"
         )
     narrator = Narrator(Console())
-    with _ended_by_signals():
+    with ended_as_by_ctrl_c():
         document = _show(options, narrator)
     if options.json is not None:
         options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 0 if document["passed"] else 1
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Who ends this otherwise than by Ctrl-C, or closes its terminal, finds nothing left behind."""
-    heeded = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
-    former = [signal.signal(number, signal.default_int_handler) for number in heeded]
-    try:
-        yield
-    finally:
-        for number, handler in zip(heeded, former, strict=True):
-            signal.signal(number, handler)
 
 
 def _show(options: argparse.Namespace, narrator: Narrator) -> dict[str, Any]:
