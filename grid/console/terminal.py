@@ -25,7 +25,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import IO, Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from grid.console.keyboard import Keyboard, open_keyboard
@@ -38,6 +38,9 @@ LINE_CHARACTERS_MAX = 900
 _CLEAR_LINE = "\r\x1b[K"
 _LEAVE_SCREEN, _ENTER_SCREEN = b"\x1b[?1049l\x1b[?25h", b"\x1b[?1049h\x1b[?25l"
 """Alternate screen off and cursor on, and the other way round."""
+
+COLUMNS_MAX, ROWS_MAX = 500, 200
+"""What is drawn on at most. A terminal may claim 65,535 of each, and rich fills all of it."""
 
 SUMMARY_INTERVAL_S = 10.0
 """Plain output goes to log files: a summary a second would bury the events."""
@@ -62,6 +65,16 @@ class NodeConsole(Protocol):
         """Give the terminal back."""
 
 
+class BoundedConsole(Console):
+    """rich's, for terminals of any size."""
+
+    @property  # type: ignore[misc]  # Nobody sets it here.
+    def size(self) -> ConsoleDimensions:
+        """The size of the terminal, or of as much of it as is drawn on."""
+        width, height = super().size
+        return ConsoleDimensions(min(width, COLUMNS_MAX), min(height, ROWS_MAX))
+
+
 def open_console(stream: TextIO, keys: TextIO | None = None) -> NodeConsole:
     """Return the console that suits `stream`: live on a capable terminal, else plain lines.
 
@@ -69,7 +82,9 @@ def open_console(stream: TextIO, keys: TextIO | None = None) -> NodeConsole:
     """
     if stream.isatty():
         # Forced: rich would let FORCE_COLOR or TTY_INTERACTIVE decide what is a terminal.
-        console = Console(file=stream, force_terminal=True, force_interactive=True, highlight=False)
+        console = BoundedConsole(
+            file=stream, force_terminal=True, force_interactive=True, highlight=False
+        )
         if not console.is_dumb_terminal:
             return LiveConsole(console, open_keyboard(keys))
     return PlainConsole(stream)

@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from grid.console.model import ConsoleModel, Event
-from grid.console.terminal import LiveConsole, PlainConsole, ProgressLine, open_console
+from grid.console.terminal import (
+    COLUMNS_MAX,
+    ROWS_MAX,
+    BoundedConsole,
+    LiveConsole,
+    PlainConsole,
+    ProgressLine,
+    open_console,
+)
 
 from .samples import model
 
@@ -80,6 +89,19 @@ def test_live_console_skips_frames_while_the_terminal_takes_none() -> None:
         console.refresh(model(4))
         os.read(read_end, 1 << 20)
         console.stop()
+
+
+def test_live_console_draws_on_a_part_of_a_terminal_that_claims_to_be_huge() -> None:
+    stream = StringIO()
+    environment = {"TERM": "xterm", "COLUMNS": "9000", "LINES": "900"}
+    console = LiveConsole(BoundedConsole(file=stream, force_terminal=True, _environ=environment))
+    console.start()
+    started = len(stream.getvalue())
+    console.refresh(model(4))
+    picture = stream.getvalue()[started:]
+    assert picture.count("\n") < ROWS_MAX
+    assert max(map(cell_len, picture.splitlines())) < 2 * COLUMNS_MAX  # Colours take room, too.
+    console.stop()
 
 
 def test_live_console_outlives_its_terminal() -> None:
