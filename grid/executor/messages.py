@@ -130,8 +130,22 @@ class WorkerWaiting(msgspec.Struct, array_like=True, frozen=True, tag=3):
     is_waiting: bool
 
 
-ToWorker = WorkerTask | WorkerCode
-FromWorker = WorkerResult | WorkerWaiting
+class WorkerDone(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Worker to node: the task is over; its result is large and waits here for `SendResult`."""
+
+    number: int
+    result_bytes: int
+
+
+class SendResult(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Node to worker: send the result now."""
+
+
+LARGE_RESULT_BYTES = 1024 * 1024
+"""From here on a worker asks before it sends: a round trip within a machine is little then."""
+
+ToWorker = WorkerTask | WorkerCode | SendResult
+FromWorker = WorkerResult | WorkerWaiting | WorkerDone
 TaskRequest = RunTask | CancelTask | ShipCode
 TaskReply = TaskEnded | TaskStarted
 PAYLOAD_MESSAGES = (RunTask, TaskEnded, WorkerTask, WorkerResult)

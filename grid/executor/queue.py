@@ -117,13 +117,16 @@ class _Running:
     started_s: float
     is_told: bool = False
     is_waiting: bool = False
+    ended_s: float | None = None
+    """When it was over, if its result is still in the worker."""
     ending: Outcome | None = None
 
     @property
     def end_s(self) -> float | None:
         """When it is out of time."""
         timeout_ms = self.queued.task.timeout_ms
-        return self.started_s + timeout_ms / 1000 if timeout_ms and not self.ending else None
+        has_end = timeout_ms and not self.ending and self.ended_s is None
+        return self.started_s + timeout_ms / 1000 if has_end else None
 
 
 class WorkerState(NamedTuple):
@@ -251,7 +254,8 @@ class NodeQueue:
             raise ProtocolError("a worker answers a task that it was not given")
         del self._running[worker]
         self.done_count += 1
-        ran_s = max(0.0, self._clock() - running.started_s)
+        ended_s = self._clock() if running.ended_s is None else running.ended_s
+        ran_s = max(0.0, ended_s - running.started_s)
         self._task_s = smoothed(self._task_s, ran_s)
         answer = _answer(running.queued, result.outcome, result.payload, round(ran_s * 1e6))
         if running.ending is not None:
@@ -262,6 +266,14 @@ class NodeQueue:
             return [*effects, RetireWorker(worker)]
         self._idle.append(worker)
         return [*effects, *self._start_next()]
+
+    def worker_done(self, worker: int, number: int) -> Hashable | None:
+        """A worker's task is over, its result is to come; return whose task, if it is any."""
+        running = self._running.get(worker)
+        if running is None or running.number != number:
+            return None
+        running.ended_s = self._clock()
+        return running.queued.submitter
 
     def worker_waiting(self, worker: int, message: WorkerWaiting) -> list[QueueEffect]:
         """A worker says that its task waits for others, or goes on."""

@@ -89,7 +89,9 @@ class Sessions:
             )
         else:
             stream = FrameStream(
-                lambda body: self._handle_client(number, body), lambda: self._forget(number)
+                lambda body: self._handle_client(number, body),
+                lambda: self._forget(number),
+                lambda is_behind: self._tasks.session_behind(number, is_behind),
             )
         self._streams[number] = stream
         await attach(sock, stream)

@@ -19,10 +19,13 @@ from random import Random
 from grid.executor.messages import (
     FromWorker,
     RunTask,
+    SendResult,
     ShipCode,
     TaskRequest,
     ToWorker,
+    WorkerDone,
     WorkerResult,
+    WorkerWaiting,
     WorkWanted,
 )
 from grid.executor.options import ExecutorOptions
@@ -37,6 +40,7 @@ from grid.executor.queue import (
     WantWorkers,
     WorkerState,
 )
+from grid.executor.room import ResultRoom
 from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach
 from grid.types import NodeId
@@ -190,8 +194,9 @@ class NodeTasks:
             passed_pipes,
             on_ready=lambda worker: self._perform(self.queue.worker_ready(worker)),
             on_message=self._on_message,
-            on_lost=lambda worker, end: self._perform(self.queue.worker_lost(worker, end)),
+            on_lost=self._on_worker_lost,
         )
+        self._room = ResultRoom()
         self._submitters: dict[int, FrameStream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
@@ -219,10 +224,18 @@ class NodeTasks:
         """Return pid and state of each worker."""
         return [(self.workers.pid_of(state.worker), state) for state in self.queue.workers()]
 
+    def session_behind(self, submitter: int, is_behind: bool) -> None:
+        """A submitter does not take what it is sent; or does again."""
+        if is_behind:
+            self._room.behind(submitter)
+        else:
+            self._let_send(self._room.caught_up(submitter))
+
     def session_lost(self, submitter: int) -> None:
         """A submitter is gone."""
         if self._submitters.pop(submitter, None) is not None:
             self.queue.submitter_gone(submitter)
+        self._let_send(self._room.caught_up(submitter))
 
     def close(self) -> None:
         """End the workers' pipes."""
@@ -231,10 +244,23 @@ class NodeTasks:
         self.workers.close()
 
     def _on_message(self, worker: int, message: FromWorker) -> None:
-        if isinstance(message, WorkerResult):
-            self._perform(self.queue.worker_result(worker, message))
-        else:
-            self._perform(self.queue.worker_waiting(worker, message))
+        match message:
+            case WorkerResult():
+                self._perform(self.queue.worker_result(worker, message))
+                self._let_send(self._room.over(worker))
+            case WorkerDone(number=number, result_bytes=result_bytes):
+                submitter = self.queue.worker_done(worker, number)
+                self._let_send(self._room.ask(worker, submitter, result_bytes))
+            case WorkerWaiting():
+                self._perform(self.queue.worker_waiting(worker, message))
+
+    def _on_worker_lost(self, worker: int, end: str) -> None:
+        self._perform(self.queue.worker_lost(worker, end))
+        self._let_send(self._room.over(worker))
+
+    def _let_send(self, workers: list[int]) -> None:
+        for worker in workers:
+            self.workers.send(worker, SendResult())
 
     def _perform(self, effects: list[QueueEffect]) -> None:
         for effect in effects:

@@ -23,9 +23,12 @@ from grid.client.calls import check_python, load_call, pack_failure, pack_result
 from grid.client.current import set_local_node
 from grid.client.waiting import Waiting
 from grid.executor.messages import (
+    LARGE_RESULT_BYTES,
     FromWorker,
     Outcome,
+    SendResult,
     WorkerCode,
+    WorkerDone,
     WorkerResult,
     WorkerTask,
     WorkerWaiting,
@@ -75,11 +78,16 @@ def run_worker(tasks: Connection, port: int, settings: NodeSettings) -> None:
         if isinstance(task, WorkerCode):
             modules.keep(task)
             continue
+        assert isinstance(task, WorkerTask), f"{task} while nothing runs"
         answers.number = task.number
         outcome, payload = run_task(task, modules, settings.name)
         if os.getpid() != own_pid:
             os._exit(0)  # A task has returned in a process that it forked; only one may go on.
         try:
+            if len(payload) >= LARGE_RESULT_BYTES:
+                answers.send(WorkerDone(task.number, len(payload)))
+                leave = decode_to_worker(pipe.receive_frame())
+                assert isinstance(leave, SendResult), f"{leave} instead of leave to send"
             answers.send(WorkerResult(task.number, outcome, payload))
         except OSError:
             return

@@ -31,6 +31,9 @@ logger = logging.getLogger("grid.transport")
 WRITE_BUFFER_BYTES_MAX = 256 * 1024 * 1024
 """A reader that lets more than this pile up has its connection cut."""
 
+BEHIND_BYTES = 32 * 1024 * 1024
+"""Who leaves so much unread is behind, if anybody wants to know."""
+
 BUFFER_BYTES = 16 * 1024
 """To receive into; a larger frame gets a buffer of its own. A node may have thousands of these."""
 
@@ -45,10 +48,15 @@ class FrameStream(asyncio.BufferedProtocol):
         self,
         on_frame: Callable[[Payload], None],
         on_lost: Callable[[], None],
+        on_behind: Callable[[bool], None] | None = None,
     ) -> None:
-        """Keep the callbacks. A ProtocolError from `on_frame` ends the connection."""
+        """Keep the callbacks. A ProtocolError from `on_frame` ends the connection.
+
+        `on_behind` is told when the other side is, and when it has caught up.
+        """
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._on_behind = on_behind
         self._reader = FrameReader(buffer_bytes=BUFFER_BYTES)
         self._transport: asyncio.Transport | None = None
         self.lost_reason: str | None = None
@@ -58,6 +66,18 @@ class FrameStream(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self._transport = cast(asyncio.Transport, transport)
+        if self._on_behind is not None:
+            self._transport.set_write_buffer_limits(high=BEHIND_BYTES)
+
+    def pause_writing(self) -> None:
+        """Called by the loop."""
+        if self._on_behind is not None:
+            self._on_behind(True)
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        if self._on_behind is not None:
+            self._on_behind(False)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the loop."""

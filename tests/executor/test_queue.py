@@ -281,6 +281,20 @@ def test_death_of_a_worker_is_answered_with_the_evidence() -> None:
     assert answer.message.payload == b"killed by SIGSEGV"
 
 
+def test_task_whose_result_waits_in_its_worker_is_over_for_its_timeout() -> None:
+    clock = Clock()
+    queue = NodeQueue(ExecutorOptions(), lambda: clock.now_s, workers=1)
+    queue.worker_ready(7)
+    queue.submit("s", RunTask(1, 1, timeout_ms=100))
+    clock.now_s += 0.09
+    assert queue.worker_done(7, 1) == "s"
+    assert queue.worker_done(7, 2) is None
+    clock.now_s += 60
+    assert of_kind(EndWorker, queue.tick()) == []
+    (answer,) = queue.worker_result(7, WorkerResult(1, Outcome.RETURNED))
+    assert answer == Answer("s", TaskEnded(1, 1, Outcome.RETURNED, 90_000))
+
+
 def test_highest_priority_starts_first() -> None:
     queue = queue_with(7)
     run(queue, 1)

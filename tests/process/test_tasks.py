@@ -16,8 +16,10 @@ from grid.executor.messages import (
     CancelTask,
     Outcome,
     RunTask,
+    SendResult,
     TaskEnded,
     TaskStarted,
+    WorkerDone,
     WorkerResult,
     WorkerWaiting,
     WorkWanted,
@@ -82,9 +84,13 @@ class Node:
 
     async def started(self) -> None:
         """Wait until the worker has been given something."""
+        assert await self.told()
+
+    async def told(self) -> bytes:
+        """Return what the worker is told next."""
         self.pipe.setblocking(False)
         loop = asyncio.get_running_loop()
-        assert await within_patience(loop.sock_recv(self.pipe, 4096))
+        return await within_patience(loop.sock_recv(self.pipe, 4096))
 
 
 @pytest.fixture
@@ -115,6 +121,32 @@ def test_worker_gets_a_task_and_its_result_goes_to_the_submitter(
             node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, b"result"))))
             ended = await node.answer()
             assert (ended.task, ended.outcome, ended.payload) == (5, Outcome.RETURNED, b"result")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_large_result_stays_in_its_worker_until_the_submitter_has_caught_up(
+    process: subprocess.Popen[bytes], is_gone: bool
+) -> None:
+    async def main() -> None:
+        async with node_of(process) as node:
+            node.ask(RunTask(5, 1, timeout_ms=20, payload=b"call"))
+            await node.started()
+            node.tasks.session_behind(1, True)
+            node.pipe.send(frame(encode(WorkerDone(1, 70_000_000))))
+            await within_patience(node.submitter.started.get())  # Its moment is over,
+            node.tasks.queue.tick()  # and its time as well: it has ended in time all the same.
+            if is_gone:
+                node.tasks.session_lost(1)
+            else:
+                node.tasks.session_behind(1, False)
+            assert await node.told() == frame(encode(SendResult()))
+            node.pipe.send(frame(encode(WorkerResult(1, Outcome.RETURNED, bytes(100_000)))))
+            if not is_gone:
+                ended = await node.answer()
+                assert (ended.outcome, len(ended.payload)) == (Outcome.RETURNED, 100_000)
+            assert process.poll() is None
 
     asyncio.run(main())
 

@@ -198,6 +198,27 @@ def test_reader_that_does_not_read_is_cut_off(run: Run, monkeypatch: pytest.Monk
     run(main())
 
 
+def test_who_is_behind_and_has_caught_up_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid.transport.stream.BEHIND_BYTES", 1_000_000)
+
+    async def main() -> None:
+        told: asyncio.Queue[bool] = asyncio.Queue()
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        stream = FrameStream(lambda body: None, lambda: None, told.put_nowait)
+        await attach(near, stream)
+        with far:
+            stream.send(b"x" * 900_000)
+            assert told.empty()
+            stream.send(b"x" * 900_000)
+            assert await told.get()
+            await receive_frames(far, 2)
+            assert not await told.get()
+            stream.abort()
+
+    run(main())
+
+
 def test_stream_that_was_never_connected_does_nothing() -> None:
     stream = FrameStream(lambda body: None, lambda: None)
     stream.send(b"x")
