@@ -242,8 +242,11 @@ def _lead_own_group() -> None:
 
 def _down(options: argparse.Namespace) -> int:
     config = _load(options)
+    strangers: list[str] = []
     with ProgressLine(sys.stderr) as progress:
-        stopped = stop_local_nodes(config, progress.show)
+        stopped = stop_local_nodes(config, progress.show, strangers.append)
+    for stranger in strangers:
+        print(stranger, file=sys.stderr)
     if not stopped:
         print(f"no node of the cluster {config.cluster.name!r} runs on this machine")
         return 1

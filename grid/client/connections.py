@@ -218,17 +218,19 @@ class Connections:
         raise ConnectError(f"no node of the cluster {self.cluster!r} answers ({what}); {hint}")
 
     def _check_cluster(self, connection: BlockingConnection) -> None:
-        """Refuse a node of another cluster (behind a unix socket the name proves nothing)."""
+        """Refuse a node of another cluster (behind a unix socket the handshake does not tell)."""
         try:
             connection.send_frame(encode(ViewWanted(0)))
             view = decode_client_reply(connection.receive_frame())
         except OSError as error:
             connection.close()
             raise ConnectError(f"the node went away: {error}") from error
-        if not isinstance(view, View) or view.cluster != self.cluster:
+        if not isinstance(view, View):
             connection.close()
-            name = view.cluster if isinstance(view, View) else "?"
-            raise ConnectError(f"a node of the cluster {name!r} answers there")
+            raise ProtocolError("the answer to another question")
+        if stranger := view.stranger(self.cluster, self.keys):
+            connection.close()
+            raise ConnectError(f"{stranger} answers there")
 
     # -- every network process ------------------------------------------------------------
 

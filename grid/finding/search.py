@@ -184,7 +184,8 @@ def ask_cluster(
 ) -> None:
     """Return if the node behind `gateway` belongs to `cluster` and answers questions.
 
-    The handshake alone does not tell: behind a unix socket it proves the user, not the name.
+    The handshake alone does not tell: behind a unix socket it proves the user, neither name nor
+    secret.
     `timeout_s` holds for all of it.
     Raises: ConnectError; AuthenticationError; ProtocolError.
     """
@@ -198,6 +199,7 @@ def ask_cluster(
         raise ConnectError(f"no answer from {described(gateway)}: {error}") from error
     finally:
         connection.close()
-    if not isinstance(view, View) or view.cluster != cluster:
-        name = view.cluster if isinstance(view, View) else "?"
-        raise ConnectError(f"a node of the cluster {name!r} answers on {described(gateway)}")
+    if not isinstance(view, View):
+        raise ProtocolError("the answer to another question")
+    if stranger := view.stranger(cluster, keys):
+        raise ConnectError(f"{stranger} answers on {described(gateway)}")

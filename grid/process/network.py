@@ -126,7 +126,9 @@ class NetworkProcess:
         )
         self._sessions = Sessions(
             self._tasks,
-            view=lambda request: view_of(self._plane, settings.cluster, request),
+            view=lambda request: view_of(
+                self._plane, settings.cluster, settings.keys.key_tag, request
+            ),
             status=self._status,
             events=self._events.since,
             on_peer_message=self._driver.on_peer_message,

@@ -161,7 +161,7 @@ def _member(
     }
 
 
-def view_of(plane: ControlPlane, cluster: str, request: int) -> View:
+def view_of(plane: ControlPlane, cluster: str, key_tag: bytes, request: int) -> View:
     """Return the cluster as clients need it."""
     nodes = []
     for record in plane.membership.members.living():
@@ -179,7 +179,7 @@ def view_of(plane: ControlPlane, cluster: str, request: int) -> View:
                 _free_share(report, record.workers),
             )
         )
-    return View(request, cluster, plane.own.id, nodes, plane.follower.table)
+    return View(request, cluster, key_tag, plane.own.id, nodes, plane.follower.table)
 
 
 def _free_share(report: NodeReport, workers: int) -> float:

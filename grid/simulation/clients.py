@@ -125,7 +125,7 @@ class SimulatedClient:
         nodes = [n for n in self.cluster.running if n.plane.follower.table and not n.is_paused]
         if not nodes:
             return None
-        return view_of(self._random.choice(nodes).plane, "simulated", 0)
+        return view_of(self._random.choice(nodes).plane, "simulated", b"", 0)
 
     # -- requests -------------------------------------------------------------------------
 

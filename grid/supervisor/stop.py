@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from grid.config import Config
+from grid.config import Config, resolve_secret
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
 from grid.transport.blocking import BlockingConnection, NothingYetError, connect
 from grid.transport.unix import local_node_ports
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import ShutdownWanted, Status, StatusWanted, View, ViewWanted
 from grid.wire.handshake import Purpose
+from grid.wire.security import ClusterKeys, derive_keys
 
 STOP_DEADLINE_S = 20.0
 """How long a node may take to stop, besides leaving."""
@@ -39,14 +40,22 @@ class _Document(msgspec.Struct):
     members: list[_Member]
 
 
-def stop_local_nodes(config: Config, on_progress: Callable[[str], None] = lambda text: None) -> int:
+def stop_local_nodes(
+    config: Config,
+    on_progress: Callable[[str], None] = lambda text: None,
+    on_stranger: Callable[[str], None] = lambda text: None,
+) -> int:
     """Stop this user's nodes of the configured cluster on this machine; return how many.
 
-    `on_progress` is told now and then what is waited for.
+    `on_progress` is told now and then what is waited for; `on_stranger` of each node that is left
+    alone because its cluster has the same name, but another secret than the configured one.
 
-    Raises: GridError when one does not stop within the deadline.
+    Raises: ConfigError; GridError when one does not stop within the deadline.
     """
-    connections = [_of_cluster(port, config.cluster.name) for port in local_node_ports()]
+    cluster = config.cluster.name
+    secret = resolve_secret(config)
+    keys = derive_keys(secret, cluster) if secret is not None else None
+    connections = [_of_cluster(port, cluster, keys, on_stranger) for port in local_node_ports()]
     nodes = [connection for connection in connections if connection is not None]
     for connection in nodes:
         # One that ends meanwhile is found gone below, by its connection.
@@ -74,7 +83,9 @@ def left_text(document: bytes, node_ids: Sequence[str]) -> str:
     return f"waiting for {nodes}: {copies} copies of partitions to move to other nodes"
 
 
-def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
+def _of_cluster(
+    port: int, cluster: str, keys: ClusterKeys | None, on_stranger: Callable[[str], None]
+) -> BlockingConnection | None:
     """Return a connection to the node on `port` if it is one of `cluster`."""
     try:
         connection = connect(port, None, Purpose.CONTROL, timeout_s=STOP_DEADLINE_S)
@@ -84,7 +95,10 @@ def _of_cluster(port: int, cluster: str) -> BlockingConnection | None:
         connection.send_frame(encode(ViewWanted(0)))
         view = decode_client_reply(connection.receive_frame())
         if isinstance(view, View) and view.cluster == cluster:
-            return connection
+            stranger = view.stranger(cluster, keys)
+            if not stranger:
+                return connection
+            on_stranger(f"{stranger} runs on port {port} and is left alone")
     except (OSError, ProtocolError):
         pass  # It has ended before it could say which cluster's it is.
     connection.close()

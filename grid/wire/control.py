@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from grid.partition.table import PartitionTable
+from grid.wire.security import ClusterKeys
 
 
 class NodeView(msgspec.Struct, array_like=True, frozen=True):
@@ -74,13 +75,28 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
 
 
 class View(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """The cluster as this node knows it; `table` is None until it has joined one."""
+    """The cluster as this node knows it; `table` is None until it has joined one.
+
+    `key_tag` tells its secret from another one: behind a unix socket the handshake does not.
+    """
 
     request: int
     cluster: str
+    key_tag: bytes
     own_id: bytes
     nodes: list[NodeView]
     table: PartitionTable | None
+
+    def stranger(self, cluster: str, keys: ClusterKeys | None) -> str:
+        """Return what to call the node if it is of another cluster than asked for, else "".
+
+        Without `keys` any secret will do.
+        """
+        if self.cluster != cluster:
+            return f"a node of the cluster {self.cluster!r}"
+        if keys is not None and self.key_tag != keys.key_tag:
+            return "a node of a cluster of this name with another secret"
+        return ""
 
 
 class Status(msgspec.Struct, array_like=True, frozen=True, tag=2):

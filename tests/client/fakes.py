@@ -126,7 +126,7 @@ class FakeCluster:
             NodeView(id_, f"n{number}", "127.0.0.1", 7000 + number, self.storage_processes, 1, 0, 0)
             for number, id_ in enumerate(ids)
         ]
-        return View(1, "fake", ids[0], views, table)
+        return View(1, "fake", b"", ids[0], views, table)
 
     def move(self, partition: int, node: int) -> None:
         """Move a partition with what it holds; its epoch grows."""

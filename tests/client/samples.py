@@ -23,4 +23,4 @@ def view_of(owners: list[NodeId | None], nodes: list[NodeView], cluster: str = "
     everyone = [owners[partition % len(owners)] for partition in range(PARTITION_COUNT)]
     epochs = [partition + 100 for partition in range(PARTITION_COUNT)]
     table = make_table(STAMP, [FIRST, SECOND], everyone, epochs)
-    return View(1, cluster, FIRST, nodes, table)
+    return View(1, cluster, b"", FIRST, nodes, table)

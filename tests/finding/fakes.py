@@ -98,7 +98,7 @@ def serve_view(sock: socket.socket, cluster: str, verdict: Verdict, final: Verdi
     length = int.from_bytes(read_exactly(sock, 4), "big")
     request = decode_client_request(read_exactly(sock, length))
     assert isinstance(request, ViewWanted)
-    body = encode(View(request.request, cluster, NODE_ID, [], None))
+    body = encode(View(request.request, cluster, KEYS.key_tag, NODE_ID, [], None))
     sock.sendall(len(body).to_bytes(4, "big") + body)
 
 

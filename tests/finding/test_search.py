@@ -90,6 +90,15 @@ def test_a_local_node_of_another_cluster_is_passed_over(
     assert f"a node of the cluster 'another' answers on local port {stranger}" in said
 
 
+def test_a_local_node_of_this_name_with_another_secret_is_passed_over(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = stack.enter_context(local_node(monkeypatch))
+    said = said_in_vain(searching(keys=OTHER_KEYS, deadline_s=IN_VAIN_S, local_ports=[stranger]))
+    assert f"with another secret answers on local port {stranger}" in said
+    assert first_found(searching(keys=None, local_ports=[stranger])) == [stranger]
+
+
 def test_without_a_secret_the_network_is_not_searched(stack: ExitStack, group: Group) -> None:
     seed = stack.enter_context(tcp_node())
     said = said_in_vain(searching(seeds=[seed], remembered=[seed], group=group, keys=None))

@@ -170,6 +170,6 @@ def test_incomplete_backups_count_as_copies_of_their_node() -> None:
 
 
 def test_view_names_the_living_and_how_busy_they_are() -> None:
-    view = view_of(plane(None), "library", 9)
+    view = view_of(plane(None), "library", b"tag", 9)
     assert (view.request, view.cluster, view.table) == (9, "library", None)
     assert [(node.id, node.tasks_queued) for node in view.nodes] == [(FIRST, 0), (SECOND, 5)]

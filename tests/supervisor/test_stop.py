@@ -10,14 +10,15 @@ from typing import Any
 import orjson
 import pytest
 
-from grid.config import Config
+from grid.config import ClusterOptions, Config
 from grid.supervisor import stop as stop_module
 from grid.supervisor.stop import left_text
 from grid.transport.blocking import BlockingConnection
 from grid.types import NODE_ID_BYTES, NodeId
 from grid.wire.catalog import decode_client_request, encode
-from grid.wire.control import Status, StatusWanted
+from grid.wire.control import Status, StatusWanted, View
 from grid.wire.frame import frame
+from grid.wire.security import derive_keys
 
 PATIENCE_S = 30.0
 
@@ -103,7 +104,7 @@ def test_nodes_that_end_while_they_are_asked_are_none_of_those_to_stop(
 
 
 def test_a_node_that_ends_when_it_is_told_to_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ended(port: int, cluster: str) -> BlockingConnection:
+    def ended(port: int, *_: object) -> BlockingConnection:
         theirs, ours = socket.socketpair()
         theirs.close()
         return BlockingConnection(ours, NodeId(bytes(NODE_ID_BYTES)))
@@ -111,3 +112,37 @@ def test_a_node_that_ends_when_it_is_told_to_is_stopped(monkeypatch: pytest.Monk
     monkeypatch.setattr(stop_module, "local_node_ports", lambda: [7701])
     monkeypatch.setattr(stop_module, "_of_cluster", ended)
     assert stop_module.stop_local_nodes(Config()) == 1
+
+
+@pytest.mark.parametrize(
+    ("secret", "stopped", "told"),
+    [
+        ("the secret of this folder", 1, []),
+        (
+            "the secret of another one",
+            0,
+            [
+                "a node of a cluster of this name with another secret runs on port 7701 and is "
+                "left alone"
+            ],
+        ),
+    ],
+)
+def test_a_node_with_another_secret_than_the_configured_one_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, secret: str, stopped: int, told: list[str]
+) -> None:
+    ours, theirs = socket.socketpair()
+    view = View(0, "grid", derive_keys(secret.encode(), "grid").key_tag, b"", [], None)
+
+    def connected(port: int, *_: object, **__: object) -> BlockingConnection:
+        theirs.sendall(frame(encode(view)))
+        theirs.shutdown(socket.SHUT_WR)
+        return BlockingConnection(ours, NodeId(bytes(NODE_ID_BYTES)))
+
+    monkeypatch.setattr(stop_module, "local_node_ports", lambda: [7701])
+    monkeypatch.setattr(stop_module, "connect", connected)
+    config = Config(cluster=ClusterOptions(secret="the secret of this folder"))
+    said: list[str] = []
+    assert stop_module.stop_local_nodes(config, on_stranger=said.append) == stopped
+    assert said == told
+    theirs.close()
