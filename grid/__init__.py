@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from grid.client.tokens import WriteToken
     from grid.errors import (
         AuthenticationError,
+        ClosedError,
         ConfigError,
         ConnectError,
         GridError,
@@ -64,6 +65,7 @@ _HOMES = {
     "grid.wire.control": ("Event",),
     "grid.errors": (
         "AuthenticationError",
+        "ClosedError",
         "ConfigError",
         "ConnectError",
         "GridError",
@@ -90,6 +92,7 @@ __all__ = [
     "AsyncGrid",
     "AsyncMap",
     "AuthenticationError",
+    "ClosedError",
     "ConfigError",
     "ConnectError",
     "Event",

@@ -9,6 +9,7 @@
       ProtocolError                the other side broke the protocol; the connection is dropped
       AuthenticationError          wrong secret or wrong cluster; nothing was sent after it
       ConnectError                 no node answered; nothing sent
+      ClosedError                  the client was closed before the call; nothing sent
       OperationError               .outcome: "not_applied" | "applied" | "unknown"
         OperationTimeoutError      no answer within the deadline
         PartitionLostError         every copy died with its node; data is gone, said aloud
@@ -66,6 +67,10 @@ class AuthenticationError(GridError):
 
 class ConnectError(GridError):
     """No node of the cluster answered; says what was tried. Start one, or pass an address."""
+
+
+class ClosedError(GridError):
+    """The client is closed: no call goes out any more. Connect again."""
 
 
 class OperationError(GridError):

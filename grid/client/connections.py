@@ -20,8 +20,7 @@ from weakref import WeakMethod, WeakSet
 import msgspec
 
 from grid.client.options import ClientOptions
-from grid.client.steps import ClosedError
-from grid.errors import AuthenticationError, ConnectError, ProtocolError
+from grid.errors import AuthenticationError, ClosedError, ConnectError, ProtocolError
 from grid.executor.messages import TaskEnded, TaskStarted
 from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.interfaces import usable_interface_addresses

@@ -24,9 +24,10 @@ from random import Random
 
 from grid.client.rounds import READS, Portion, Rounds, forgotten, refused
 from grid.client.routing import Routing, Target
-from grid.client.steps import Ask, AskAll, ClosedError, FetchTable, Lost, Operation, Pause
+from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause
 from grid.errors import (
     AuthenticationError,
+    ClosedError,
     GridError,
     NotEnoughNodesError,
     OperationError,

@@ -15,14 +15,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from grid.client.routing import Target
-from grid.errors import GridError
 from grid.storage.messages import Reply, Request
 
 T = TypeVar("T")
-
-
-class ClosedError(GridError):
-    """The client is closed: no step is carried out any more."""
 
 
 @dataclass(slots=True)

@@ -6,8 +6,9 @@ import pytest
 
 from grid.client.core import Tried
 from grid.client.rounds import Claim, Portion
-from grid.client.steps import Ask, ClosedError, Lost, Operation, Step
+from grid.client.steps import Ask, Lost, Operation, Step
 from grid.errors import (
+    ClosedError,
     NotEnoughNodesError,
     OperationError,
     OperationTimeoutError,
