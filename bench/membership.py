@@ -234,7 +234,7 @@ def draw(sizes: list[Measured], path: Path) -> None:
     try:
         from matplotlib import pyplot  # noqa: PLC0415  # only this needs it
     except ImportError:
-        print("no picture: it needs matplotlib (pip install 'lan-grid[bench]')", file=sys.stderr)
+        print("no picture: it needs matplotlib (pip install '.[bench]')", file=sys.stderr)
         return
     counts = [measured.nodes for measured in sizes]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")

@@ -26,7 +26,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     try:
         from matplotlib import pyplot  # noqa: PLC0415  # only this needs it
     except ImportError:
-        print("no picture: it needs matplotlib (pip install 'lan-grid[bench]')", file=sys.stderr)
+        print("no picture: it needs matplotlib (pip install '.[bench]')", file=sys.stderr)
         return
     drawn = [row for row in rows if row.ratio]
     bars = sum(len(row.ratio) + 1 for row in drawn)
