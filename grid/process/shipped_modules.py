@@ -16,6 +16,7 @@ Runs in: worker processes.
 from __future__ import annotations
 
 import linecache
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import ExecutionLoader, MetaPathFinder
@@ -157,7 +158,8 @@ def _sentence(node_name: str, missing: list[Requirement]) -> str:
         for requirement in missing
         if requirement.distribution
     )
-    advice = f"`pip install {installable}` there" if installable else "install it there"
+    pip = f"{shlex.quote(sys.executable)} -m pip"  # The node's own: it may be in a .venv.
+    advice = f"`{pip} install {installable}` there" if installable else "install it there"
     return f"node {node_name} has run nothing of the task, because it lacks {wanted}: {advice}"
 
 

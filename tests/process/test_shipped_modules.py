@@ -163,7 +163,7 @@ def test_missing_packages_are_told_with_all_that_helps(worker: Worker) -> None:
         "node n1 has run nothing of the task, because it lacks package colours_w (colours 1.2 "
         "where it was submitted), imported by shop_w, module shop_w.native (it is no Python "
         "source, which is all that can be sent), imported by the call itself: "
-        "`pip install colours==1.2` there"
+        f"`{sys.executable} -m pip install colours==1.2` there"
     )
 
 
