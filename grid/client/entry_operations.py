@@ -272,10 +272,12 @@ def _sum(value: Any, amount: Any, key: object) -> Any:
 def milliseconds(ttl: float | None) -> int:
     """Return a time to live in milliseconds, 0 for none.
 
-    Raises: ValueError for a time that is not positive.
+    Raises: ValueError for a time that is not positive; TypeError for what is no number.
     """
     if ttl is None:
         return 0
+    if not isinstance(ttl, int | float):
+        raise TypeError(f"ttl is a number of seconds, not {ttl!r}")
     if not 0 < ttl < 1e11:
         raise ValueError(f"ttl is in seconds and above 0 (None: the entry stays), not {ttl!r}")
     return max(1, round(ttl * 1000))

@@ -246,6 +246,12 @@ def test_a_time_to_live_is_a_number_of_seconds_above_zero(users, shell: FakeShel
     assert shell.requests == []
 
 
+def test_a_time_to_live_that_is_no_number_is_told(users, shell: FakeShell):
+    with pytest.raises(TypeError, match="ttl is a number of seconds, not '60'"):
+        users.put("k", 1, ttl="60")
+    assert shell.requests == []
+
+
 def test_counting_leaves_the_time_to_live(users, cluster: FakeCluster):
     users.put("n", 1, ttl=5)
     users.increment("n")

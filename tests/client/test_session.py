@@ -103,6 +103,8 @@ def test_a_map_needs_a_name(client: Grid):
     for name in ("", "x" * 256, "é" * 128):
         with pytest.raises(GridError, match="1 to 255 bytes"):
             client.map(name)
+    with pytest.raises(TypeError, match="a map's name is a str, not 5"):
+        client.map(5)  # type: ignore[arg-type]
     assert client.map("é" * 127).name == "é" * 127
 
 
