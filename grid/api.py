@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -212,17 +213,40 @@ class LocalCluster:
         )
 
 
-@contextlib.contextmanager
-def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Iterator[Grid]:
-    """Run a cluster of `nodes` whole nodes for the length of a ``with`` block; yield a client.
+class LocalGrid(Grid):
+    """The client of a cluster of its own, which ends when the client is closed or given up."""
 
-    For notebooks and tests; see `local_cluster`.
+    def __init__(self, cluster: LocalCluster) -> None:
+        """Connect; use `grid.local()` instead. Raises: ConnectError."""
+        super().__init__(cluster.addresses, cluster.keys, cluster.name, ClientOptions())
+        self._cluster = contextlib.ExitStack()
+        self._end_cluster = weakref.finalize(self, self._cluster.close)
+
+    def own(self, cluster: contextlib.ExitStack) -> None:
+        """Take over what ends the cluster."""
+        self._cluster.push(cluster)
+
+    def close(self) -> None:
+        """Close as `Grid.close`, and end the cluster; idempotent."""
+        super().close()
+        self._end_cluster()
+
+
+def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Grid:
+    """Run a cluster of `nodes` whole nodes and return its client; the two end together.
+
+    That is at the end of a ``with`` block, or where there is none, as in a notebook, by `close` or
+    with the program. See `local_cluster`.
+
+    Raises: ConnectError when the nodes do not start.
     """
-    with (
-        local_cluster(nodes, workers=workers, storage_processes=storage_processes) as cluster,
-        cluster.client() as client,
-    ):
-        yield client
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(
+            local_cluster(nodes, workers=workers, storage_processes=storage_processes)
+        )
+        client = LocalGrid(cluster)
+        client.own(stack.pop_all())
+        return client
 
 
 @contextlib.contextmanager
@@ -243,6 +267,7 @@ def local_cluster(
 
     Raises: ConnectError when they do not start.
     """
+    owner = os.getpid()
     request = LocalRequest(
         cluster=f"local-{secrets.token_hex(4)}",
         secret=secrets.token_urlsafe(32),
@@ -274,18 +299,26 @@ def local_cluster(
             tuple(Address(*address) for address in ready.addresses),
         )
     finally:
-        # Said, and not only by closing: a child that this program has forked would keep the
-        # pipe open.
-        with contextlib.suppress(OSError):
-            process.stdin.write(b"stop\n")
-            process.stdin.flush()
-        process.stdin.close()
-        try:
-            process.wait(timeout=LOCAL_STOP_DEADLINE_S)
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+        if os.getpid() == owner:  # A forked child may end as it likes.
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the launcher of a local cluster, and wait for it."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    # Said, and not only by closing: a child that this program has forked would keep the
+    # pipe open.
+    with contextlib.suppress(OSError):
+        process.stdin.write(b"stop\n")
+        process.stdin.flush()
+    process.stdin.close()
+    try:
+        process.wait(timeout=LOCAL_STOP_DEADLINE_S)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def local_config(request: LocalRequest) -> Config:

@@ -124,6 +124,32 @@ def is_safe(g: grid.Grid) -> bool:
     return bool(partitions["safe"] == partitions["total"] and not partitions["moving"])
 
 
+WITHOUT_A_BLOCK = """
+import grid, os
+g = grid.local(workers=1, storage_processes=1)
+print(*[member["pid"] for member in g.status()["members"]], flush=True)
+if not (child := os.fork()):
+    g.close()
+    raise SystemExit  # The cluster is not the child's.
+os.waitpid(child, 0)
+g.map("m")["k"] = "still there"
+print(g.map("m")["k"])
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["g.close(); g.close()", "del g", ""])
+def test_a_local_cluster_without_a_with_block_ends_with_its_client_or_the_program(end: str):
+    program = WITHOUT_A_BLOCK.format(end=end)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stderr == ""
+    pids, said = ended.stdout.splitlines()
+    assert said == "still there"
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.split())
+
+
 def kill(g: grid.Grid, *names: str) -> None:
     for member in g.status()["members"]:
         if member["name"] in names:
