@@ -42,7 +42,7 @@ from grid.console.tables import (
     tasks_table,
 )
 from grid.console.terminal import open_console
-from grid.console.watching import News, run
+from grid.console.watching import News, run, told_alike
 from grid.errors import ConnectError, GridError
 
 INTERVAL_S = 1.0
@@ -106,7 +106,8 @@ OTHERS = {
   grid events --watch                  and then what happens, as it happens
   grid events --watch --json | jq -c 'select(.kind == "dead")'
 
-Each node remembers its last 1,000 events and tells its own time.
+Each node remembers its last 1,000 events and tells its own time. What several tell alike within
+seconds is one line; with --json there is one for each of them.
 """,
     ),
     "console": (
@@ -190,11 +191,12 @@ def _events(options: argparse.Namespace, config: Config) -> int:
         if options.json and not options.watch:
             _print_json([event_answer(event) for event in fresh])
             continue
-        for event in fresh:
-            if options.json:
+        if options.json:
+            for event in fresh:
                 _print_json(event_answer(event), is_line=True)
-            else:
-                console.print(event_line(event), soft_wrap=True)
+            continue
+        for event, tellers in told_alike(fresh):
+            console.print(event_line(event, tellers), soft_wrap=True)
     return 0
 
 

@@ -54,8 +54,8 @@ def fixture_cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return cluster
 
 
-def event(number: int, time_s: float = 100.0) -> Event:
-    return Event(number, time_s, "n1", "joined", f"n{number} joined", {})
+def event(number: int, time_s: float = 100.0, node: str = "n1") -> Event:
+    return Event(number, time_s, node, "joined", f"n{number} joined", {})
 
 
 def test_each_look_answers_programs(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +139,19 @@ def test_events_are_printed_and_then_only_new_ones(
     assert main(["events", "--watch", "--json"]) == 130
     shown = [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()]
     assert shown == [1, 2]
+
+
+def test_what_several_nodes_tell_is_a_line_for_people_and_each_an_object_for_programs(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [event(5, 100.2, "n3"), event(5, 100.0, "n2")]
+    cluster.answers = [told]
+    assert main(["events"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(" joined    n2, n3: n5 joined")
+    cluster.answers = [told]
+    assert main(["events", "--json"]) == 0
+    assert [teller["node"] for teller in json.loads(capsys.readouterr().out)] == ["n3", "n2"]
 
 
 def test_events_of_the_last_while_only(

@@ -108,11 +108,11 @@ def partitions_picture(status: ClusterStatus, width: int) -> RenderableType:
     return Group(*lines, _verdict(status))
 
 
-def event_line(event: Event) -> Text:
-    """Return one event with its date; the clock is that of the node that saw it."""
+def event_line(event: Event, tellers: str) -> Text:
+    """Return one event with its date and who tells it; the clock is that of the first."""
     date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time_s))
     kind = f"{one_line(event.kind):<9}"
-    return Text.assemble((date, "dim"), f" {kind} {one_line(event.node)}: {one_line(event.text)}")
+    return Text.assemble((date, "dim"), f" {kind} {one_line(tellers)}: {one_line(event.text)}")
 
 
 def ranges(numbers: Iterable[int]) -> str:

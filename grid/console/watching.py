@@ -73,21 +73,26 @@ class EventLines:
         now_known = {(event.node, event.number, event.time_s): event for event in events}
         fresh = [event for key, event in now_known.items() if key not in self._known]
         self._known = set(now_known)
-        told: list[tuple[Event, list[str]]] = []
-        for event in sorted(fresh, key=lambda event: event.time_s):
-            for first, nodes in reversed(told):
-                if event.time_s - first.time_s > SAME_MOMENT_S:
-                    told.append((event, [event.node]))
-                    break
-                if (first.kind, first.text) == (event.kind, event.text):
-                    nodes.append(event.node)
-                    break
-            else:
-                told.append((event, [event.node]))
         return [
-            Line(event.time_s, level_of(event), f"{', '.join(dict.fromkeys(nodes))}: {event.text}")
-            for event, nodes in told
+            Line(event.time_s, level_of(event), f"{tellers}: {event.text}")
+            for event, tellers in told_alike(fresh)
         ]
+
+
+def told_alike(events: Iterable[Event]) -> list[tuple[Event, str]]:
+    """Return what has happened, oldest first, each with the nodes that tell it."""
+    told: list[tuple[Event, list[str]]] = []
+    for event in sorted(events, key=lambda event: event.time_s):
+        for first, nodes in reversed(told):
+            if event.time_s - first.time_s > SAME_MOMENT_S:
+                told.append((event, [event.node]))
+                break
+            if (first.kind, first.text) == (event.kind, event.text):
+                nodes.append(event.node)
+                break
+        else:
+            told.append((event, [event.node]))
+    return [(event, ", ".join(sorted(set(nodes)))) for event, nodes in told]
 
 
 def level_of(event: Event) -> str:

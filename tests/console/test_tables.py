@@ -65,4 +65,6 @@ def test_neighbours_are_put_together(numbers: list[int], text: str) -> None:
 def test_event_is_one_harmless_line_with_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     event = Event(1, 0.0, "desk-1", "dead", "desk-2\x1b[2J is\ndead", {})
-    assert event_line(event).plain.endswith(" dead      desk-1: desk-2 [2J is dead")
+    assert event_line(event, "desk-1, desk-3").plain.endswith(
+        " dead      desk-1, desk-3: desk-2 [2J is dead"
+    )
