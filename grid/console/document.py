@@ -145,6 +145,11 @@ class ClusterStatus(msgspec.Struct, frozen=True):
         """Return how many members are in one of `states`."""
         return sum(member.state in states for member in self.members)
 
+    @property
+    def silent_partitions(self) -> int:
+        """How many partitions belong to members that do not answer, and are not known to be dead."""
+        return sum(member.primaries for member in self.members if member.state == "suspect")
+
     def members_by_name(self) -> list[MemberStatus]:
         """Return the members by name, numbers in it compared as numbers (n2 before n10)."""
         return sorted(self.members, key=lambda member: (_natural(member.name), member.address))

@@ -81,7 +81,10 @@ def headline(status: ClusterStatus) -> Headline:
         (counts.moving, "moving"),
     )
     shown = ", ".join(f"{count} {word}" for count, word in figures if count)
-    if counts.are_safe:
+    silent = status.silent_partitions
+    if silent:
+        news = f"{silent} of {counts.total} partitions may not answer{', ' if shown else ''}{shown}"
+    elif counts.are_safe:
         safe = "safe" if counts.backup_count else "served, without backups"
         news = f"all {counts.total} partitions are {safe}{', ' if shown else ''}{shown}"
     else:

@@ -1,7 +1,8 @@
 """Whether a cluster is healthy, and why not: the verdict of ``/health``.
 
 Healthy means that every partition is served and has the backup it shall have. What is moving
-or suspected, or whose share is still on its way, is no reason: nothing is missing then.
+or suspected, or whose share is still on its way, is no reason: nothing is missing then. Of what is
+suspected it is told beside the verdict.
 (``grid wait-safe`` asks for more: before a machine is stopped, that has to be over as well.)
 
 Not responsible for: the status document that it judges (``status.py``), how the verdict is sent.
@@ -33,6 +34,18 @@ def unhealthy_because(document: dict[str, Any]) -> list[str]:
         )
         reasons.append(f"{_partitions(unprotected)} unprotected: {remedy}")
     return reasons
+
+
+def doubtful_because(document: dict[str, Any]) -> list[str]:
+    """Return what may be wrong, but is no verdict: a suspicion may be over in a moment."""
+    suspects = [m for m in document["members"] if m["state"] == "suspect" and m["primaries"]]
+    if not suspects:
+        return []
+    names = ", ".join(member["name"] for member in suspects)
+    count = sum(member["primaries"] for member in suspects)
+    verb = "is" if len(suspects) == 1 else "are"
+    partitions = "1 partition" if count == 1 else f"{count} partitions"
+    return [f"{partitions} may not answer: {names} {verb} suspected to be dead"]
 
 
 def _partitions(count: int) -> str:

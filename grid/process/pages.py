@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 
 from grid.process.counts import NodeCounts
-from grid.process.health import unhealthy_because
+from grid.process.health import doubtful_because, unhealthy_because
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -118,6 +118,7 @@ def _health(now: Snapshot) -> Answer:
         {
             "healthy": not reasons,
             "reasons": reasons,
+            "warnings": doubtful_because(document),
             "cluster": document["cluster"],
             "partitions": document["partitions"],
         }

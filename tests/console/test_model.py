@@ -65,7 +65,7 @@ def test_headline_before_the_first_status_says_so() -> None:
         (
             ["alive", "suspect"],
             partitions(),
-            "1 alive, 1 suspect; all 256 partitions are safe.",
+            "1 alive, 1 suspect; 128 of 256 partitions may not answer.",
             "warning",
         ),
         (

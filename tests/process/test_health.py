@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grid.process.health import unhealthy_because
+from grid.process.health import doubtful_because, unhealthy_because
 
 
 def document(
@@ -52,3 +52,18 @@ def test_what_is_lost_comes_first() -> None:
 def test_all_lost_is_not_taken_for_none_yet() -> None:
     (reason,) = unhealthy_because(document(0, 0, 256))
     assert reason.startswith("256 partitions are lost")
+
+
+def test_partitions_of_suspects_are_doubtful() -> None:
+    def member(name: str, state: str, primaries: int) -> dict[str, Any]:
+        return {"name": name, "state": state, "primaries": primaries}
+
+    members = [member("pc1", "alive", 85), member("pc2", "suspect", 1), member("pc3", "suspect", 0)]
+    assert doubtful_because({"members": members}) == [
+        "1 partition may not answer: pc2 is suspected to be dead"
+    ]
+    members[2]["primaries"] = 85
+    assert doubtful_because({"members": members}) == [
+        "86 partitions may not answer: pc2, pc3 are suspected to be dead"
+    ]
+    assert doubtful_because({"members": members[:1]}) == []

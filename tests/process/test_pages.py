@@ -59,6 +59,7 @@ def test_healthy_cluster_is_200() -> None:
     assert (answer.status, kind(answer)) == (200, "application/json")
     shown = orjson.loads(answer.body)
     assert (shown["healthy"], shown["reasons"], shown["cluster"]) == (True, [], "library")
+    assert shown["warnings"] == []
     assert shown["partitions"]["safe"] == 256
 
 
