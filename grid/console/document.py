@@ -147,7 +147,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
 
     @property
     def silent_partitions(self) -> int:
-        """How many partitions belong to members that do not answer, and are not known to be dead."""
+        """How many partitions belong to members that are suspected, and so may not answer."""
         return sum(member.primaries for member in self.members if member.state == "suspect")
 
     def members_by_name(self) -> list[MemberStatus]:

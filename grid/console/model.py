@@ -75,19 +75,21 @@ def headline(status: ClusterStatus) -> Headline:
     if dead:
         parts.append(f"{dead} dead")
     counts = status.partitions
+    silent = status.silent_partitions
     figures = (
         (counts.lost, "lost"),
         (counts.unprotected, "unprotected"),
         (counts.moving, "moving"),
     )
     shown = ", ".join(f"{count} {word}" for count, word in figures if count)
-    silent = status.silent_partitions
-    if silent:
-        news = f"{silent} of {counts.total} partitions may not answer{', ' if shown else ''}{shown}"
-    elif counts.are_safe:
+    if silent and not shown:
+        news = f"{silent} of {counts.total} partitions may not answer"
+    elif counts.are_safe and not silent:
         safe = "safe" if counts.backup_count else "served, without backups"
         news = f"all {counts.total} partitions are {safe}{', ' if shown else ''}{shown}"
     else:
+        if silent:
+            shown += f", {silent} may not answer"
         news = f"of {counts.total} partitions {shown}" if shown else "no partitions yet"
     severity: Severity = "good"
     if suspect or dead or counts.unprotected:
