@@ -19,7 +19,7 @@ from grid.client.futures import TaskFuture
 from grid.client.mapping import mapped
 from grid.client.task_thread import TaskThread
 from grid.client.waiting import Waiting
-from grid.errors import GridError, ValueTooLargeError
+from grid.errors import ClosedError, GridError, ValueTooLargeError
 from grid.executor.options import ExecutorOptions
 from grid.executor.submissions import Terms
 from grid.types import NodeId
@@ -151,13 +151,19 @@ class GridExecutor(Executor):
         """Run ``fn(*args)`` where this partition lives if a worker is free there, else elsewhere.
 
         For what a map has run at its data (``at_data.py``); `timeout` as for `submit_to`.
+
+        Raises: ClosedError when the client is closed, as other calls of maps do; as `submit`.
         """
         terms = Terms(
             self._core.owner_of(partition_id),
             attempts_max=self._options.attempts_max,
             timeout_ms=_milliseconds(timeout),
         )
-        return self._submit(dump_call(fn, args, {}), terms)
+        call = dump_call(fn, args, {})
+        try:
+            return self._submit(call, terms)
+        except RuntimeError as error:  # What the standard library has executors raise.
+            raise ClosedError("the client is closed") from error
 
     def map(
         self,

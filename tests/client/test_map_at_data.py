@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grid import REMOVE, AsyncMap, GridError, Map, OperationTimeoutError
+from grid import REMOVE, AsyncMap, ClosedError, Map, OperationTimeoutError
 from grid.api import LocalCluster, local_cluster
 from grid.client.session import Grid
 from tests.client.gate import Gate, pass_gate
@@ -127,7 +127,9 @@ def test_a_closed_client_applies_nothing(running_cluster: LocalCluster):
     users = client.map("closed")
     assert users.apply("k", lambda n: 1) == 1
     client.close()
-    with pytest.raises(GridError, match="closed"):
+    with pytest.raises(ClosedError, match="closed"):
+        users.reduce(lambda key, value: 1, operator.add, 0)
+    with pytest.raises(ClosedError, match="closed"):
         users.apply("k", lambda n: 2)
 
 
