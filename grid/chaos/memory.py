@@ -1,7 +1,7 @@
 """Whether the memory of processes grows: samples, and the slope of each.
 
-Responsible for: keeping a bounded number of samples of each process; saying how fast it grew, after
-the time that a process needs to fill its tables and buffers.
+Responsible for: keeping a bounded number of samples of each process; saying how fast it grew in the
+end, when its tables and buffers are filled.
 
 Not responsible for: which processes there are (``nodes.py``, ``host_nodes.py``).
 """
@@ -20,12 +20,13 @@ SAMPLES_MAX = 512
 PROCESSES_MAX = 2048
 """Processes remembered; those of the nodes killed first are forgotten."""
 
-WARM_UP_S = 300.0
-"""At first a process grows: malloc finds its size, and a storage process keeps the latest results
-of each client in each partition, which takes thousands of writes."""
+WATCHED_SHARE = 1 / 3
+"""Of a process's life: its end, for at first every process grows. Malloc finds its size, and
+storage keeps the latest results of each client in each partition, also of those it had for a
+while only."""
 
-WATCHED_MIN_S = 300.0
-"""Of a shorter time after the warm-up nothing can be said."""
+WATCHED_MIN_S = 240.0
+"""Of a shorter time nothing can be said."""
 
 GROWTH_MAX_SHARE = 0.05
 GROWTH_MAX_BYTES = 2 * 1024 * 1024
@@ -38,7 +39,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How the memory of one process changed after its warm-up."""
+    """How the memory of one process changed in the last part of its life."""
 
     process: str
     watched_s: float
@@ -81,7 +82,8 @@ class _Samples:
             self._pace_s *= 2
 
     def growth(self, process: str) -> Growth | None:
-        start_s = self.kept[0][0] + WARM_UP_S
+        end_s = self.kept[-1][0]
+        start_s = end_s - (end_s - self.kept[0][0]) * WATCHED_SHARE
         watched = [(time_s, size) for time_s, size in self.kept if time_s >= start_s]
         if not watched or watched[-1][0] - watched[0][0] < WATCHED_MIN_S:
             return None

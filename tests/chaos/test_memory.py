@@ -6,7 +6,13 @@ import math
 
 import pytest
 
-from grid.chaos.memory import SAMPLE_S, SAMPLES_MAX, WARM_UP_S, WATCHED_MIN_S, MemoryWatch
+from grid.chaos.memory import (
+    SAMPLE_S,
+    SAMPLES_MAX,
+    WATCHED_MIN_S,
+    WATCHED_SHARE,
+    MemoryWatch,
+)
 
 MIB = 1024 * 1024
 
@@ -27,7 +33,7 @@ def test_process_of_one_size_is_flat() -> None:
     assert growth.is_flat
     assert growth.document() == {
         "process": "a/network",
-        "minutes": 10.0,
+        "minutes": 5.0,
         "mib": 50.0,
         "mib_per_hour": 0.0,
         "is_flat": True,
@@ -35,8 +41,8 @@ def test_process_of_one_size_is_flat() -> None:
     }
 
 
-def test_growth_until_the_warm_up_ends_does_not_count() -> None:
-    (growth,) = watched(15, lambda second: 20 + 60 * min(1.0, second / WARM_UP_S)).growths()
+def test_growth_that_ends_before_the_last_part_does_not_count() -> None:
+    (growth,) = watched(15, lambda second: 20 + 60 * min(1.0, second / 590)).growths()
     assert growth.is_flat
     assert growth.bytes_per_s == pytest.approx(0, abs=1)
 
@@ -56,7 +62,7 @@ def test_noise_alone_is_flat() -> None:
 
 
 def test_short_lives_say_nothing() -> None:
-    minutes = (WARM_UP_S + WATCHED_MIN_S) / 60
+    minutes = WATCHED_MIN_S / WATCHED_SHARE / 60
     assert watched(minutes - 0.1, lambda second: 50 + second).growths() == []
     assert len(watched(minutes + 0.1, lambda second: 50 + second).growths()) == 1
 
