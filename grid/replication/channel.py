@@ -392,6 +392,7 @@ class Channel:
         if isinstance(part.item, FillBegin):
             part.outlet.state = CopyState.FILLING
             part.outlet.begun_in = self._number + 1
+            part.outlet.begun_epoch = part.outlet.held.epoch
             return part.outlet
         if isinstance(part.item, FillEnd):
             self.touched[part.outlet] = None

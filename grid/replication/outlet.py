@@ -72,8 +72,9 @@ class CopyOutlet:
     """One copy of one partition elsewhere, as its primary's process sees it."""
 
     __slots__ = (
-        "acked", "acked_bytes", "acked_operations", "begun_in", "channel", "destination", "held",
-        "is_backup", "is_synced", "node_id", "settled_by", "state", "told_bytes", "told_operations",
+        "acked", "acked_bytes", "acked_operations", "begun_epoch", "begun_in", "channel",
+        "destination", "held", "is_backup", "is_synced", "node_id", "settled_by", "state",
+        "told_bytes", "told_operations",
     )  # fmt: skip
 
     def __init__(self, channel: Stream, held: Partition, node_id: bytes) -> None:
@@ -87,6 +88,8 @@ class CopyOutlet:
         self.state = CopyState.WAITING
         self.begun_in = 0
         """The number of the parcel with which its fill began."""
+        self.begun_epoch = 0
+        """The epoch of its partition then: the copy has it until it is told another one."""
         self.settled_by = 0
         """The number of the last parcel from before its partition was frozen."""
         self.acked = 0

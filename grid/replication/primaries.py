@@ -137,6 +137,9 @@ class Primaries:
             else:
                 self._update(held)
         if channel.completed or channel.has_restarted:
+            for outlet in channel.completed:
+                if outlet.held.epoch != outlet.begun_epoch:
+                    self.compare(outlet.held)  # `vouch` came too soon for it.
             channel.completed.clear()
             channel.has_restarted = False
             self.has_changed = True

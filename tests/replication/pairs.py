@@ -90,8 +90,10 @@ class World:
                 targets.append(CopyTarget(id_of(incoming), 0, False, False))
             if name == primary:
                 role, copies = HoldingRole.PRIMARY, targets
-            elif name == backup:
+            elif name == backup and is_synced:
                 role, copies = HoldingRole.BACKUP, []
+            elif name == backup:
+                role, copies = HoldingRole.FILLING, []
             elif name == incoming:
                 role, copies = HoldingRole.FILLING, []
             else:

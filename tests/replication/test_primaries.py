@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from grid.partition.messages import HoldingRole
 from grid.replication.options import ReplicationOptions
 from grid.storage.messages import Done, Flush, Get, Put, PutAll, RefusalReason, Refused, WithBackup
 from grid.storage.partitions import MustWaitError
 from grid.storage.replies import Held
 
-from .pairs import CLIENT, MAP, World, is_over
+from .pairs import CLIENT, MAP, World, id_of, is_over
 
 
 def paired(names: str = "ab", options: ReplicationOptions | None = None) -> World:
@@ -247,3 +248,24 @@ def test_nothing_is_sent_to_nodes_that_are_gone(world: World) -> None:
     world.serve({1: (2, "a")}, living="a")
     assert world["a"].replicator._primaries.channels == {}
     assert world["a"].replicator.take_outgoing() == []
+
+
+@pytest.mark.parametrize("turns_before", range(0, 48, 3))
+def test_copy_whose_fill_was_on_its_way_belongs_to_the_new_epoch_as_soon_as_it_is_complete(
+    turns_before: int,
+) -> None:
+    world = World("abc")
+    world.serve({1: (1, "ab+")})
+    for number in range(20):
+        world.put("a", b"key %d" % number)
+    world.settle()
+    world.serve({1: (1, "ab+/c")})
+    world.delay_max_s = 0.02
+    world.settle(turns_before)
+    world.kill("b")
+    world.serve({1: (2, "ac")}, living="ac")
+    world.settle(1_000)  # A second; the next digest is due within thirty.
+    (primary,) = world["a"].replicator.holdings()
+    (copy,) = world["c"].replicator.holdings()
+    assert (copy.role, copy.epoch) == (HoldingRole.BACKUP, 2)
+    assert (primary.epoch, primary.complete) == (2, [id_of("c")])
