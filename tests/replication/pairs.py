@@ -92,9 +92,7 @@ class World:
                 role, copies = HoldingRole.PRIMARY, targets
             elif name == backup and is_synced:
                 role, copies = HoldingRole.BACKUP, []
-            elif name == backup:
-                role, copies = HoldingRole.FILLING, []
-            elif name == incoming:
+            elif name == backup or name == incoming:
                 role, copies = HoldingRole.FILLING, []
             else:
                 continue
