@@ -92,7 +92,7 @@ class World:
                 role, copies = HoldingRole.PRIMARY, targets
             elif name == backup and is_synced:
                 role, copies = HoldingRole.BACKUP, []
-            elif name == backup or name == incoming:
+            elif name in (backup, incoming):
                 role, copies = HoldingRole.FILLING, []
             else:
                 continue
