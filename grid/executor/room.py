@@ -35,8 +35,8 @@ class ResultRoom:
     def over(self, worker: int) -> list[int]:
         """A worker's result has come, or the worker is gone; return who may send now."""
         self._waiting.pop(worker, None)
-        submitter, _ = self._leave.pop(worker, (None, 0))
-        return [] if submitter is None else self._give(submitter)
+        leave = self._leave.pop(worker, None)
+        return [] if leave is None else self._give(leave[0])
 
     def behind(self, submitter: Hashable) -> None:
         """A submitter does not take what it is sent."""
