@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from grid.client.async_map import AsyncMap
     from grid.client.async_session import AsyncGrid
     from grid.client.current import current
-    from grid.client.entry_processing import REMOVE
-    from grid.client.executor import GridExecutor
+    from grid.client.entries.tokens import WriteToken
     from grid.client.map import Map
+    from grid.client.processing.entry_processing import REMOVE
     from grid.client.session import Grid
-    from grid.client.tokens import WriteToken
+    from grid.client.tasks.executor import GridExecutor
     from grid.errors import (
         AuthenticationError,
         ClosedError,
@@ -57,11 +57,11 @@ _HOMES = {
     "grid.client.async_map": ("AsyncMap",),
     "grid.client.async_session": ("AsyncGrid",),
     "grid.client.current": ("current",),
-    "grid.client.entry_processing": ("REMOVE",),
-    "grid.client.executor": ("GridExecutor",),
+    "grid.client.processing.entry_processing": ("REMOVE",),
+    "grid.client.tasks.executor": ("GridExecutor",),
     "grid.client.map": ("Map",),
     "grid.client.session": ("Grid",),
-    "grid.client.tokens": ("WriteToken",),
+    "grid.client.entries.tokens": ("WriteToken",),
     "grid.wire.control": ("Event",),
     "grid.errors": (
         "AuthenticationError",

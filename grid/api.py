@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from grid.client.async_session import AsyncGrid
-from grid.client.connections import Connections, Gateway
 from grid.client.options import ClientOptions
+from grid.client.requests.connections import Connections, Gateway
 from grid.client.session import Grid, status_from
 from grid.config import Config, NodeOptions, load, resolve_secret
 from grid.errors import ConnectError

@@ -29,8 +29,8 @@ from joblib.parallel import (
 
 from grid.api import connect
 from grid.client.current import current_node
-from grid.client.executor import GridExecutor
 from grid.client.session import Grid
+from grid.client.tasks.executor import GridExecutor
 from grid.errors import ConnectError, GridError
 
 __all__ = ["GridBackend", "register"]

@@ -23,7 +23,7 @@ from rich.console import Console, RenderableType
 
 from grid.api import open_connections
 from grid.arguments import Commands, add_command, number_within, time_span
-from grid.client.connections import Connections
+from grid.client.requests.connections import Connections
 from grid.client.session import status_from
 from grid.config import Config
 from grid.console.answers import (

@@ -64,6 +64,9 @@ MAY_IMPORT_ONLY: dict[str, frozenset[str]] = {
     "remembered_peers": frozenset({"types", "machine_secret"}),
 }
 
+# The same within the client; its other modules are what programs hold, above all of these.
+CLIENT_PARTS = ("options", "requests", "entries", "code", "tasks", "processing")
+
 CORES = frozenset({"membership", "partition", "storage", "replication", "executor", "verification"})
 # Time arrives as `now`, randomness as a seeded Random, and the driver does the rest.
 FORBIDDEN_IN_CORES = {
@@ -152,6 +155,22 @@ def test_every_top_level_part_has_its_line():
 def test_module_imports_only_from_layers_above(name: str):
     wrong = {
         target for target in own_imports(name) if not may_import(unit_of(name), unit_of(target))
+    }
+    assert wrong == set(), f"{name} must not import {', '.join(sorted(wrong))}"
+
+
+def client_part_of(name: str) -> int:
+    """Return the line of a module of the client among `CLIENT_PARTS`."""
+    part = [*name.split("."), ""][2]
+    return CLIENT_PARTS.index(part) if part in CLIENT_PARTS else len(CLIENT_PARTS)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if unit_of(name) == "client"])
+def test_part_of_the_client_imports_only_from_parts_above(name: str):
+    wrong = {
+        target
+        for target in own_imports(name)
+        if unit_of(target) == "client" and client_part_of(target) > client_part_of(name)
     }
     assert wrong == set(), f"{name} must not import {', '.join(sorted(wrong))}"
 

@@ -6,7 +6,7 @@ import contextlib
 
 from bench.executor_peers.base import FuturesPeer
 from grid.api import local
-from grid.client.executor import GridExecutor
+from grid.client.tasks.executor import GridExecutor
 
 
 class GridPeer(FuturesPeer):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from grid.chaos.keyspace import KeySpace
 from grid.chaos.target import Client, Entries
-from grid.client.tokens import pack_token
+from grid.client.entries.tokens import pack_token
 from grid.errors import ConnectError, NotEnoughNodesError, OperationError, PartitionLostError
 from grid.types import PARTITION_COUNT, PartitionId
 from grid.verification.checker import Checker, Quiet

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from grid.client.tokens import WriteToken
+from grid.client.entries.tokens import WriteToken
 from grid.types import PartitionId
 from grid.wire.control import Event
 

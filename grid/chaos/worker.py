@@ -19,7 +19,7 @@ from grid.chaos.availability import Availability
 from grid.chaos.gate import Gate
 from grid.chaos.keyspace import KeySpace
 from grid.chaos.target import Ack, Entries
-from grid.client.tokens import unpack_token
+from grid.client.entries.tokens import unpack_token
 from grid.errors import GridError, OperationError
 from grid.verification.history import ABSENT, Kind, Operation, Outcome
 

@@ -1,7 +1,7 @@
 """The distributed map for asyncio programs: the same names as `Map`, to be awaited.
 
-Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), what runs at the
-data (``map_at_data.py``), how they reach the cluster (``aio.py``).
+Not here: what the operations do (``entries/``), what runs at the data (``processing/``), how they
+reach the cluster (``requests/aio.py``).
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
-from grid.client.aio import AsyncShell
-from grid.client.at_data import AtData
-from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
-from grid.client.map_at_data import AsyncMapAtData
-from grid.client.map_operations import MapOperations
-from grid.client.scanning import Scanning
-from grid.client.tokens import WriteToken, pack_token
+from grid.client.entries.entry_operations import (
+    MISSING,
+    Ack,
+    EntryOperations,
+    asks_backup,
+    value_of,
+)
+from grid.client.entries.map_operations import MapOperations
+from grid.client.entries.scanning import Scanning
+from grid.client.entries.tokens import WriteToken, pack_token
+from grid.client.processing.at_data import AtData
+from grid.client.processing.map_at_data import AsyncMapAtData
+from grid.client.requests.aio import AsyncShell
 from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId

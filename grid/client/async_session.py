@@ -10,14 +10,14 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal
 
-from grid.client.aio import AsyncShell
 from grid.client.async_map import AsyncMap
-from grid.client.at_data import AtData
-from grid.client.connections import Connections
-from grid.client.executor import GridExecutor
-from grid.client.safety import flush, survived
+from grid.client.entries.safety import flush, survived
+from grid.client.entries.tokens import WriteToken
+from grid.client.processing.at_data import AtData
+from grid.client.requests.aio import AsyncShell
+from grid.client.requests.connections import Connections
 from grid.client.session import check_map_name, status_from
-from grid.client.tokens import WriteToken
+from grid.client.tasks.executor import GridExecutor
 from grid.errors import ConnectError, GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions

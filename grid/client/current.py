@@ -5,10 +5,10 @@ Runs in: worker processes, which `set_local_port` has told their node's port.
 
 from __future__ import annotations
 
-from grid.client.here import set_shell
 from grid.client.options import ClientOptions
+from grid.client.processing.here import set_shell
 from grid.client.session import Grid
-from grid.client.waiting import Waiting
+from grid.client.tasks.waiting import Waiting
 from grid.errors import GridError
 from grid.wire.security import ClusterKeys
 

@@ -1,8 +1,7 @@
 """The distributed map as a Python program sees it: a mutable mapping over the whole cluster.
 
-Not here: what the operations do (``entry_operations.py``, ``map_operations.py``), what runs at the
-data (``map_at_data.py``), how they reach the cluster (``blocking.py``), the same map for asyncio
-(``async_map.py``).
+Not here: what the operations do (``entries/``), what runs at the data (``processing/``), how they
+reach the cluster (``requests/blocking.py``), the same map for asyncio (``async_map.py``).
 """
 
 from __future__ import annotations
@@ -17,13 +16,19 @@ from collections.abc import (
 )
 from typing import Any, TypeVar, cast, overload
 
-from grid.client.at_data import AtData
-from grid.client.blocking import BlockingShell
-from grid.client.entry_operations import MISSING, Ack, EntryOperations, asks_backup, value_of
-from grid.client.map_at_data import MapAtData
-from grid.client.map_operations import MapOperations
-from grid.client.scanning import Scanning
-from grid.client.tokens import WriteToken, pack_token
+from grid.client.entries.entry_operations import (
+    MISSING,
+    Ack,
+    EntryOperations,
+    asks_backup,
+    value_of,
+)
+from grid.client.entries.map_operations import MapOperations
+from grid.client.entries.scanning import Scanning
+from grid.client.entries.tokens import WriteToken, pack_token
+from grid.client.processing.at_data import AtData
+from grid.client.processing.map_at_data import MapAtData
+from grid.client.requests.blocking import BlockingShell
 from grid.storage.messages import Done, Missing
 from grid.storage.options import StorageOptions
 from grid.types import NodeId

@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from grid.client.at_data import AtData
-from grid.client.blocking import BlockingShell
-from grid.client.connections import Connections, Gateway
-from grid.client.executor import GridExecutor
+from grid.client.entries.safety import flush, survived
+from grid.client.entries.tokens import WriteToken
 from grid.client.map import Map
 from grid.client.options import ClientOptions
-from grid.client.safety import flush, survived
-from grid.client.tokens import WriteToken
-from grid.client.waiting import Waiting
+from grid.client.processing.at_data import AtData
+from grid.client.requests.blocking import BlockingShell
+from grid.client.requests.connections import Connections, Gateway
+from grid.client.tasks.executor import GridExecutor
+from grid.client.tasks.waiting import Waiting
 from grid.errors import GridError
 from grid.executor.options import ExecutorOptions
 from grid.storage.options import StorageOptions
@@ -60,7 +60,7 @@ class Grid:
         executor_options: ExecutorOptions | None = None,
         waiting: Waiting | None = None,
     ) -> None:
-        """Connect; use `grid.connect()` instead. `waiting` is for tasks (``waiting.py``).
+        """Connect; use `grid.connect()` instead. `waiting` is for tasks (``tasks/waiting.py``).
 
         Raises: ConnectError; AuthenticationError.
         """

@@ -3,8 +3,8 @@
 Responsible for: asking once a second in a thread of its own, so that a node that does not answer
 stops neither keys nor picture; what is shown while nobody answers; when another node does.
 
-Not responsible for: finding a node, and going to another (``client/connections.py``), the picture
-(``view.py``).
+Not responsible for: finding a node, and going to another (``client/requests/connections.py``), the
+picture (``view.py``).
 
 Theory of operation. Every question to the cluster gives one `News`. Each node tells the events that
 it has seen itself, so one death has several tellers; what they say alike at about the same time

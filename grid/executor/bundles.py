@@ -4,7 +4,7 @@ A task names its bundle by a digest of the content. A node that does not have it
 (`Outcome.CODE_MISSING`), and its submitter sends both: so a bundle travels to a node once, whoever
 submits. The node gives it to each worker once.
 
-Not here: what is in a bundle (``client/bundle.py``), and what a worker does with it
+Not here: what is in a bundle (``client/code/bundle.py``), and what a worker does with it
 (``process/shipped_modules.py``).
 """
 

@@ -4,7 +4,7 @@ Responsible for: keeping each task until its result is in hand, sending it when 
 slot, sending it again (attempt + 1) when its worker or node died, giving up after
 as many deaths as it may cause, ignoring results of an attempt that is not the current one.
 
-Not responsible for: futures, sockets and pickles (``client/executor.py``).
+Not responsible for: futures, sockets and pickles (``client/tasks/executor.py``).
 
 Who is blamed. A worker that dies is blamed on the task in it. A node that dies is blamed on the
 tasks that were executing there, as far as the node had said so (`TaskStarted`); those that were

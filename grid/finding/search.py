@@ -19,7 +19,7 @@ import contextlib
 import time
 from collections.abc import Generator, Sequence
 
-from grid.client.connections import Gateway
+from grid.client.requests.connections import Gateway
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.finding.beacons import Beacons
 from grid.finding.dials import Dials

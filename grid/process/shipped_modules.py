@@ -4,7 +4,7 @@ Responsible for: the import of what is in bundles, before anything of the same n
 machine; tracebacks that show its lines; no code from before when a module has changed; saying what
 a task needs and this node lacks, before anything of the task is loaded.
 
-Not responsible for: which modules a call needs (``client/bundle.py``), nor their way here.
+Not responsible for: which modules a call needs (``client/code/bundle.py``), nor their way here.
 
 Modules of several bundles stay loaded side by side as long as none of them contradicts another:
 then the latest is right, and all from before go. A module that is not in a bundle (an extension
@@ -23,9 +23,9 @@ from importlib.abc import ExecutionLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from grid.client.bundle import THE_CALL, Bundle, Requirement, ShippedModule, decode_bundle
-from grid.client.calls import forget_functions
-from grid.client.modules import ask_finder, find_spec
+from grid.client.code.bundle import THE_CALL, Bundle, Requirement, ShippedModule, decode_bundle
+from grid.client.code.calls import forget_functions
+from grid.client.code.modules import ask_finder, find_spec
 from grid.errors import MissingPackageError, ProtocolError
 from grid.executor.bundles import Shelf
 from grid.executor.messages import WorkerCode

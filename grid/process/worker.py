@@ -19,9 +19,9 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 
-from grid.client.calls import check_python, load_call, pack_failure, pack_result
+from grid.client.code.calls import check_python, load_call, pack_failure, pack_result
 from grid.client.current import set_local_node
-from grid.client.waiting import Waiting
+from grid.client.tasks.waiting import Waiting
 from grid.executor.messages import (
     LARGE_RESULT_BYTES,
     FromWorker,

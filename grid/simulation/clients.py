@@ -16,8 +16,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from grid.client.core import Core
-from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
+from grid.client.requests.core import Core
+from grid.client.requests.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import GridError
 from grid.process.status import view_of
 from grid.simulation.cluster import ClusterNode, SimulatedCluster

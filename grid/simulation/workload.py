@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from grid.client.entry_operations import EntryOperations, value_of
+from grid.client.entries.entry_operations import EntryOperations, value_of
 from grid.errors import GridError, OperationError
 from grid.simulation.clients import SimulatedClient
 from grid.simulation.cluster import SimulatedCluster

@@ -1,7 +1,7 @@
 """Requests about many entries, and entries whose time is over.
 
 Not here: requests about one entry, and which results are told again (``store.py``); cutting a batch
-into messages (``client/batches.py``).
+into messages (``client/entries/batches.py``).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Functions and classes of ``__main__``, lambdas and what is defined in functions travel by value.
 So does the main module under the name that `multiprocessing` gives it in a process it has spawned.
 
-Not here: what goes without a pickle (``values.py``), calls and results (``client/calls.py``).
+Not here: what goes without a pickle (``values.py``), calls and results (``client/code/calls.py``).
 
 Departure: cloudpickle replaces the file name of code that travels by value, so that equal
 functions make equal pickles wherever they are defined. Here it stays: a traceback from another

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from grid.client import here
-from grid.client.calls import dump_call, unpack
-from grid.client.futures import TaskFuture
+from grid.client.code.calls import dump_call, unpack
+from grid.client.processing import here
+from grid.client.tasks.futures import TaskFuture
 from grid.executor.effects import Finished
 from grid.executor.messages import WorkerTask
 from grid.process.shipped_modules import ShippedModules

@@ -16,11 +16,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from grid.client.async_map import AsyncMap
-from grid.client.at_data import AtData
-from grid.client.core import Core, MakeRequest
 from grid.client.map import Map
-from grid.client.routing import Place
-from grid.client.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
+from grid.client.processing.at_data import AtData
+from grid.client.requests.core import Core, MakeRequest
+from grid.client.requests.routing import Place
+from grid.client.requests.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import GridError
 from grid.partition.table import make_table
 from grid.storage.messages import RefusalReason, Refused, Reply, Request, Requests

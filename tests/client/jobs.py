@@ -8,8 +8,8 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 import grid
-from grid.client.blocking import BlockingShell
-from grid.client.steps import Ask, Lost
+from grid.client.requests.blocking import BlockingShell
+from grid.client.requests.steps import Ask, Lost
 from grid.storage.messages import InNameOf, Reply
 
 

@@ -140,7 +140,7 @@ def test_what_cannot_be_sent_is_refused_by_name(run: Run):
 def test_more_tasks_than_one_connection_bears_all_come_through(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grid.client.async_link.WAITING_MAX", 20)
+    monkeypatch.setattr("grid.client.requests.async_link.WAITING_MAX", 20)
 
     async def test(users):
         await asyncio.gather(*(users.put(number, number) for number in range(1000)))

@@ -10,9 +10,9 @@ import pytest
 
 from grid import AsyncGrid, ConnectError, GridError
 from grid.api import LocalCluster
-from grid.client.connections import Connections
-from grid.client.executor import GridExecutor
 from grid.client.options import ClientOptions
+from grid.client.requests.connections import Connections
+from grid.client.tasks.executor import GridExecutor
 
 
 def test_it_is_used_with_async_with(running_cluster: LocalCluster):

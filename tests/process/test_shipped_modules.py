@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from grid.client.bundle import Bundle, Requirement, ShippedModule
+from grid.client.code.bundle import Bundle, Requirement, ShippedModule
 from grid.errors import MissingPackageError, ProtocolError
 from grid.executor.bundles import code_of
 from grid.executor.messages import WorkerCode

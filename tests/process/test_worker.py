@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from grid.client.calls import PYTHON, dump_call, unpack
+from grid.client.code.calls import PYTHON, dump_call, unpack
 from grid.errors import ProtocolError, PythonVersionError, SerializationError
 from grid.executor.effects import Finished
 from grid.executor.messages import Outcome, WorkerTask

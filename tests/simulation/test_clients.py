@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grid.client.entry_operations import EntryOperations, value_of
+from grid.client.entries.entry_operations import EntryOperations, value_of
 from grid.errors import GridError, NotEnoughNodesError, OperationError, PartitionLostError
 from grid.simulation.clients import DEADLINE_S, SimulatedClient, serve
 from grid.simulation.cluster import ClusterNode

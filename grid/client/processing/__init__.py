@@ -1,0 +1,1 @@
+"""What runs in workers at the data: `apply`, `apply_many` and `reduce`."""

@@ -1,0 +1,1 @@
+"""The executor: tasks on their way to nodes and workers, and their futures."""

@@ -1,0 +1,1 @@
+"""Tests of what travels of a program."""

@@ -1,0 +1,1 @@
+"""Tests of what a map can do with its entries."""
