@@ -1,8 +1,10 @@
 """The executor beside ProcessPoolExecutor, loky, Dask and Ray, each with two workers, here.
 
 Each pool has a calling process of its own on this machine; what is compared is run in turn, round
-by round. All pools are up the whole time, so that what one costs while it is idle is paid by all
-(Ray's helpers take a few percent of a core). Nobody is pinned: a pool is there to use all cores.
+by round. For most rows all pools are up the whole time, so that what one costs while it is idle is
+paid by all (Ray's helpers take a few percent of a core); for those that are compared with an ideal
+(``busy``, ``skew``) and ``start`` one is up at a time. Nobody is pinned: a pool is there to use all
+cores.
 Ray runs in a network namespace of its own, which needs root.
 
     python -m bench.executor [--quick] [--peers pool,loky,dask,ray] [--only KIND,...]
@@ -46,7 +48,7 @@ KINDS: dict[str, Callable[[Run], list[Row]]] = {
     "start": start_rows,
     "kill": kill_rows,
 }
-START_THEIR_OWN = frozenset({"start", "kill"})
+START_THEIR_OWN = frozenset({"busy", "skew", "start", "kill"})
 
 _PR_SET_CHILD_SUBREAPER = 36
 
