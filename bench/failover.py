@@ -1,8 +1,10 @@
 """A node is killed: how long do its partitions answer nobody, and when is all backed again?
 
-Each round kills one of the nodes (SIGKILL to all of its processes), and from then on one thread
-reads and one writes an entry of each partition that it was primary of. What counts is the time from
-the kill to the first success.
+Each round kills one of the nodes (SIGKILL to all of its processes), and from then on four threads
+use an entry of each partition that it was primary of. One reads and one writes them one after the
+other: the first success tells of the first partition; the last has waited for all before it and,
+with `--loss`, for each of their lost packets. One reads and one writes all of them at once, by
+`get_all` and `put_all`: the time until the last partition is there. That one is judged.
 
     python -m bench.failover [--rounds 20] [--nodes 4] [--hosts [--loss 0.02]] [--json FILE]
 """
@@ -50,17 +52,26 @@ def run_round(nodes: Nodes, client: Grid, count: int, keys: list[str]) -> dict[s
             operation(key)
             times_s.append(time.monotonic() - killed_s)
 
+    def measured_together(operation: Callable[[], object], name: str) -> None:
+        operation()
+        together_s[name] = time.monotonic() - killed_s
+
     reads_s: list[float] = []
     writes_s: list[float] = []
+    together_s: dict[str, float] = {}
     threads = [
         threading.Thread(target=measured, args=(mapped.get, reads_s)),
         threading.Thread(target=measured, args=(lambda key: mapped.put(key, 2), writes_s)),
+        threading.Thread(target=measured_together, args=(lambda: mapped.get_all(lost), "read")),
+        threading.Thread(
+            target=measured_together, args=(lambda: mapped.put_all(dict.fromkeys(lost, 2)), "write")
+        ),
     ]
     for thread in threads:
         thread.start()
+    restored_s = wait_until_safe(client, count - 1) - killed_s
     for thread in threads:
         thread.join()
-    restored_s = wait_until_safe(client, count - 1) - killed_s
     started_s = time.monotonic()
     nodes.wait_until_ready(nodes.start())
     rejoined_s = wait_until_safe(client, count) - started_s
@@ -70,6 +81,7 @@ def run_round(nodes: Nodes, client: Grid, count: int, keys: list[str]) -> dict[s
         "write_s": {
             "first": min(writes_s), "p50": statistics.median(writes_s), "last": max(writes_s),
         },
+        "together_s": together_s,
         "copies_restored_s": restored_s,
         "rejoined_and_safe_s": rejoined_s,
     }  # fmt: skip
@@ -101,7 +113,9 @@ def main() -> int:
             rounds.append(seen)
             print(
                 f"round {number + 1}: {seen['partitions']} partitions; all read after "
-                f"{seen['read_s']['last']:.2f} s, written after {seen['write_s']['last']:.2f} s; "
+                f"{seen['together_s']['read']:.2f} s, written after "
+                f"{seen['together_s']['write']:.2f} s (one after the other "
+                f"{seen['read_s']['last']:.2f}, {seen['write_s']['last']:.2f} s); "
                 f"copies restored {seen['copies_restored_s']:.2f} s; the node came back and all "
                 f"was safe in {seen['rejoined_and_safe_s']:.2f} s"
             )
@@ -123,12 +137,14 @@ def main() -> int:
                 "last_read_s": [r["read_s"]["last"] for r in rounds],
                 "first_write_s": [r["write_s"]["first"] for r in rounds],
                 "last_write_s": [r["write_s"]["last"] for r in rounds],
+                "all_read_s": [r["together_s"]["read"] for r in rounds],
+                "all_written_s": [r["together_s"]["write"] for r in rounds],
                 "copies_restored_s": [r["copies_restored_s"] for r in rounds],
                 "rejoined_and_safe_s": [r["rejoined_and_safe_s"] for r in rounds],
             }.items()
         },
     }
-    slowest_s = max(figures["last_read_s"]["p50"], figures["last_write_s"]["p50"])
+    slowest_s = max(figures["all_read_s"]["p50"], figures["all_written_s"]["p50"])
     figures["target_s"] = TARGET_S
     figures["ok"] = slowest_s <= TARGET_S and not missing
     print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
