@@ -40,7 +40,7 @@ from grid.supervisor.resolve import resolve_keys, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
-from grid.wire.family import Admitted, Listening, StartFailed, StatusSnapshot
+from grid.wire.family import LogText, NodeNews
 from grid.wire.security import bearer_token
 
 NODES_MAX = 64
@@ -202,7 +202,7 @@ def _up(options: argparse.Namespace) -> int:
     settings = resolve_nodes(config, options.nodes)
     # Without standard output (``>&-``) the node still runs.
     console = open_console(sys.stdout or io.StringIO(), sys.stdin)
-    observer = ConsoleObserver(console)
+    observer = ConsoleObserver(console, names_tellers=options.nodes > 1)
     node: Supervisor | Launcher
     # Before the terminal is taken: from here on signals end in order, so it is given back.
     if options.nodes == 1:
@@ -300,7 +300,11 @@ class _QuietObserver:
         if level in ("WARNING", "ERROR", "CRITICAL"):
             print(f"{time.strftime('%H:%M:%S')} {level} {text}", file=sys.stderr, flush=True)
 
-    def report(self, message: Listening | Admitted | StatusSnapshot | StartFailed) -> None:
+    def log(self, line: LogText) -> None:
+        """Show the same of the nodes."""
+        self.event(line.level, line.text)
+
+    def report(self, message: NodeNews) -> None:
         """Nothing to show."""
 
 

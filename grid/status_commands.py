@@ -34,6 +34,7 @@ from grid.console.answers import (
     tasks_answer,
 )
 from grid.console.document import ClusterStatus, decode
+from grid.console.event_lines import told_alike
 from grid.console.tables import (
     event_line,
     members_table,
@@ -42,7 +43,7 @@ from grid.console.tables import (
     tasks_table,
 )
 from grid.console.terminal import open_console
-from grid.console.watching import News, run, told_alike
+from grid.console.watching import News, run
 from grid.errors import ConnectError, GridError
 
 INTERVAL_S = 1.0

@@ -100,10 +100,14 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """Effect of a core: something a person should read. `level`: INFO, WARNING or ERROR."""
+    """Effect of a core: something a person should read. `level`: INFO, WARNING or ERROR.
+
+    `has_event`: the events tell it too, as a sentence (``process/events.py``).
+    """
 
     level: int
     text: str
+    has_event: bool = False
 
 
 def log_text(phrase: str, **fields: object) -> str:

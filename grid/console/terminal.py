@@ -52,6 +52,9 @@ class NodeConsole(Protocol):
     keys: Keyboard | None
     """Where a person can type, once it is started."""
 
+    is_live: bool
+    """Whether a person watches it, rather than a log is written."""
+
     def start(self) -> None:
         """Take the terminal."""
 
@@ -108,6 +111,7 @@ class LiveConsole:
         """Prepare to draw on `console`; nothing is written yet."""
         self._console = console
         self.keys = keys
+        self.is_live = True
         self._model: ConsoleModel | None = None
         self._is_terminal_gone = False
         self._former_suspend: Callable[[int, FrameType | None], object] | int | None = None
@@ -205,6 +209,7 @@ class PlainConsole:
     ) -> None:
         """Write to `stream`; the clocks give the summaries their pace and their time."""
         self.keys: Keyboard | None = None
+        self.is_live = False
         self._stream = stream
         self._monotonic_s = monotonic_s
         self._wall_text = wall_text

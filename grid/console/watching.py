@@ -4,11 +4,9 @@ Responsible for: asking once a second in a thread of its own, so that a node tha
 stops neither keys nor picture; what is shown while nobody answers; when another node does.
 
 Not responsible for: finding a node, and going to another (``client/requests/connections.py``), the
-picture (``view.py``).
+picture (``view.py``), what several nodes tell alike (``event_lines.py``).
 
-Theory of operation. Every question to the cluster gives one `News`. Each node tells the events that
-it has seen itself, so one death has several tellers; what they say alike at about the same time
-is shown as one line.
+Theory of operation. Every question to the cluster gives one `News`.
 
 Runs in: the command, which never forks.
 """
@@ -21,10 +19,11 @@ import queue
 import selectors
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from grid.console.document import decode
+from grid.console.event_lines import EventLines
 from grid.console.model import ConsoleModel
 from grid.console.terminal import NodeConsole
 from grid.errors import GridError
@@ -35,14 +34,8 @@ INTERVAL_S = 1.0
 NEWS_MAX = 4
 """Answers that wait to be shown; then nothing is asked."""
 
-SAME_MOMENT_S = 5.0
-"""What several nodes tell alike within this time has happened once."""
-
 HINT = "Ctrl-C quits; the cluster goes on"
 HINT_KEYS = "q quits; the cluster goes on"
-
-LEVELS = {"suspect": "WARNING", "dead": "WARNING", "retried": "WARNING", "lost": "ERROR"}
-"""Of kinds of events; others are INFO, but for a promotion that may have cost something."""
 
 
 class News(NamedTuple):
@@ -51,55 +44,6 @@ class News(NamedTuple):
     document: dict[str, Any] | None
     events: list[Event]
     failure: str = ""
-
-
-class Line(NamedTuple):
-    """An event to show."""
-
-    time_s: float
-    level: str
-    text: str
-
-
-class EventLines:
-    """Turns the events that the nodes know now into lines for those that are new."""
-
-    def __init__(self) -> None:
-        """Start with none known."""
-        self._known: set[tuple[str, int, float]] = set()
-
-    def new(self, events: Iterable[Event]) -> list[Line]:
-        """Return lines for those not seen before, oldest first; several tellers are named."""
-        now_known = {(event.node, event.number, event.time_s): event for event in events}
-        fresh = [event for key, event in now_known.items() if key not in self._known]
-        self._known = set(now_known)
-        return [
-            Line(event.time_s, level_of(event), f"{tellers}: {event.text}")
-            for event, tellers in told_alike(fresh)
-        ]
-
-
-def told_alike(events: Iterable[Event]) -> list[tuple[Event, str]]:
-    """Return what has happened, oldest first, each with the nodes that tell it."""
-    told: list[tuple[Event, list[str]]] = []
-    for event in sorted(events, key=lambda event: event.time_s):
-        for first, nodes in reversed(told):
-            if event.time_s - first.time_s > SAME_MOMENT_S:
-                told.append((event, [event.node]))
-                break
-            if (first.kind, first.text) == (event.kind, event.text):
-                nodes.append(event.node)
-                break
-        else:
-            told.append((event, [event.node]))
-    return [(event, ", ".join(sorted(set(nodes)))) for event, nodes in told]
-
-
-def level_of(event: Event) -> str:
-    """Return how urgent an event is."""
-    if event.kind == "promoted" and event.fields.get("lost_at_most"):
-        return "WARNING"
-    return LEVELS.get(event.kind, "INFO")
 
 
 class Poller:

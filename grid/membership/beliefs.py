@@ -241,4 +241,5 @@ class Beliefs:
         if accuser_id and not is_good_news:
             accuser = self.members.get(NodeId(accuser_id))
             fields["accuser"] = accuser.name if accuser is not None else short(accuser_id)
-        return LogLine(INFO if is_good_news else WARNING, log_text(phrase, **fields))
+        level = INFO if is_good_news else WARNING
+        return LogLine(level, log_text(phrase, **fields), has_event=True)

@@ -75,38 +75,30 @@ def compare(old: PartitionTable, new: PartitionTable) -> TableChange:
 
 
 def describe_change(old: PartitionTable, new: PartitionTable) -> list[LogLine]:
-    """Return what a person should know of the step from one table to the next."""
+    """Return what a log should have of the step from one table to the next."""
     change = compare(old, new)
     lines = []
     if change.has_new_members or change.moved or change.accepted:
-        lines.append(
-            LogLine(
-                INFO,
-                log_text(
-                    "partition table",
-                    version=f"{new.term}.{new.version}",
-                    nodes=len(new.order),
-                    changed_owner=change.moved + change.accepted,
-                ),
-            )
+        text = log_text(
+            "partition table",
+            version=f"{new.term}.{new.version}",
+            nodes=len(new.order),
+            changed_owner=change.moved + change.accepted,
         )
+        lines.append((INFO, text))
     lines += [
-        LogLine(WARNING, log_text("backups promoted", former=short(node_id), partitions=count))
+        (WARNING, log_text("backups promoted", former=short(node_id), partitions=count))
         for node_id, count in sorted(change.promoted.items())
     ]
     if change.lost:
-        lines.append(
-            LogLine(
-                WARNING,
-                log_text(
-                    "data lost",
-                    partitions=change.lost,
-                    hint="their keys raise PartitionLostError until 'grid accept-loss'",
-                ),
-            )
+        text = log_text(
+            "data lost",
+            partitions=change.lost,
+            hint="their keys raise PartitionLostError until 'grid accept-loss'",
         )
+        lines.append((WARNING, text))
     if change.newly_unprotected:
-        lines.append(LogLine(INFO, log_text("without backup", partitions=change.newly_unprotected)))
+        lines.append((INFO, log_text("without backup", partitions=change.newly_unprotected)))
     if change.is_protected_again:
-        lines.append(LogLine(INFO, "balanced, all partitions have a backup"))
-    return lines
+        lines.append((INFO, "balanced, all partitions have a backup"))
+    return [LogLine(level, text, has_event=True) for level, text in lines]

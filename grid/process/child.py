@@ -20,8 +20,20 @@ _KEPT_BYTES = 32 * 1024 * 1024
 """More is not taken for M_MMAP_THRESHOLD."""
 _PAD_BYTES = 1024 * 1024
 
-LOG_FORMAT = "%(levelname)s %(message)s"
-"""One line a record; the supervisor reads it from the children's shared stderr pipe."""
+EVENTS_LOGGER = "grid.events"
+"""Its lines say what events tell as sentences: a log has the ones, a console the others."""
+
+EVENT_MARK = "*"
+"""Behind the level of such a line."""
+
+
+class LogFormatter(logging.Formatter):
+    """One line a record; the supervisor reads it from the children's shared stderr pipe."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return level and message, and the traceback if there is one."""
+        mark = EVENT_MARK if record.name == EVENTS_LOGGER else ""
+        return f"{record.levelname}{mark} {super().format(record)}"
 
 
 def reset_child(title: str, log_fd: int) -> None:
@@ -46,7 +58,9 @@ def reset_child(title: str, log_fd: int) -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     with open("/proc/self/comm", "w") as comm:
         comm.write(f"grid-{title}"[:15])
 

@@ -29,6 +29,7 @@ from grid.membership.messages import MemberRecord, MembershipMessage, PushPull
 from grid.partition.effects import AskHoldings, AskRelease, LeaveGranted, SendToNode, ServeTable
 from grid.partition.messages import PartitionMessage
 from grid.partition.table import PartitionTable
+from grid.process.child import EVENTS_LOGGER
 from grid.process.contacts import Contacts
 from grid.process.control_plane import ControlPlane, NodeEffect
 from grid.process.datagrams import DatagramPort
@@ -42,6 +43,7 @@ from grid.wire.family import FromPeer, ToPeer
 from grid.wire.security import ClusterKeys
 
 logger = logging.getLogger("grid.cluster")
+events_logger = logging.getLogger(EVENTS_LOGGER)
 
 
 class Driver:
@@ -181,8 +183,8 @@ class Driver:
                 self._on_declared_dead()
             case SetTimer(timer=timer, delay_s=delay_s):
                 self._set_timer(timer, delay_s)
-            case LogLine(level=level, text=text):
-                logger.log(level, text)
+            case LogLine(level=level, text=text, has_event=has_event):
+                (events_logger if has_event else logger).log(level, text)
 
     def _serve(self, table: PartitionTable) -> None:
         own_id = self._plane.own.node_id

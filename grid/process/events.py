@@ -3,8 +3,8 @@
 Responsible for: numbering and keeping events; deriving them from changed members, changed tables
 and promotions, with a log line for these.
 
-Not responsible for: who asks (``sessions.py``), merging what several nodes saw (``client/``), log
-lines on members and tables (their cores write them).
+Not responsible for: who asks (``sessions.py``), merging what several nodes saw (``client/``,
+``console/``), log lines on members and tables (their cores write them).
 
 | kind | from | fields |
 |---|---|---|
@@ -16,7 +16,8 @@ lines on members and tables (their cores write them).
 
 Theory of operation. Members are known to each node by itself, so each notes them: who noticed a
 death, and when, is worth knowing. *Alive* is a suspicion refuted. Of a table everybody knows the
-same, so only its author notes. What a promotion may have cost is known only where it happened.
+same, so only its author notes; at its own console every node tells it. What a promotion may have
+cost is known only where it happened.
 
 Departures and omissions. A coordinator that dies takes its notes along. A lost partition that
 finds an owner counts as accepted, although its entries may have come back with a node that was
@@ -36,10 +37,11 @@ from typing import NamedTuple
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.changes import compare
 from grid.partition.table import PartitionTable
+from grid.process.child import EVENTS_LOGGER
 from grid.types import PARTITION_COUNT, log_text, short
 from grid.wire.control import Event
 
-logger = logging.getLogger("grid.events")
+logger = logging.getLogger(EVENTS_LOGGER)
 
 EVENTS_MAX = 1000
 """Events that a node keeps: some hundred deaths with all that follows, in half a megabyte."""
@@ -80,10 +82,22 @@ class Change(NamedTuple):
 class EventLog:
     """The latest events of one node."""
 
-    def __init__(self, clock: Callable[[], float], node: str) -> None:
-        """Start empty; `clock` gives Unix seconds, `node` is this node's name."""
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        node: str,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            clock: gives Unix seconds.
+            node: is this node's name.
+            on_event: is told each event, and what only another node notes (as number 0).
+        """
         self._clock = clock
         self._node = node
+        self._on_event = on_event
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._number = 0
         self.counts = Counter(dict.fromkeys(KINDS, 0))
@@ -97,6 +111,7 @@ class EventLog:
         event = Event(self._number, self._clock(), self._node, kind, text, fields)
         self._events.append(event)
         self.counts[kind] += 1
+        self._on_event(event)
 
     def since(self, number: int) -> list[Event]:
         """Return the events after event `number` that are still known, oldest first."""
@@ -130,10 +145,11 @@ class EventLog:
         self, old: PartitionTable | None, new: PartitionTable, is_coordinator: bool
     ) -> None:
         """Note what the step from `old` to `new` means, if this node has written `new`."""
-        if not is_coordinator:
-            return
         for kind, text, fields in changes_between(old, new):
-            self.add(kind, text, **fields)
+            if is_coordinator:
+                self.add(kind, text, **fields)
+            else:
+                self._on_event(Event(0, self._clock(), self._node, kind, text, fields))
 
     def promotion(self, source_name: str, partitions: int, lost_at_most: int) -> None:
         """Note that backups on this node have taken over from a node that died."""

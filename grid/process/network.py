@@ -50,6 +50,7 @@ from grid.wire.catalog import decode_supervisor_to_network, encode
 from grid.wire.family import (
     Accounting,
     Admitted,
+    EventSeen,
     LeaveProgress,
     Listening,
     LoadSample,
@@ -95,7 +96,7 @@ class NetworkProcess:
         self._sockets = sockets
         node_id = NodeId(os.urandom(NODE_ID_BYTES))
         self._surroundings = around = Surroundings(settings)
-        self._events = EventLog(time.time, settings.name)
+        self._events = EventLog(time.time, settings.name, lambda e: self._tell(EventSeen(e)))
         self._table: PartitionTable | None = None
         self._may_leave = asyncio.Event()
         self._plane = self._make_plane(node_id)
@@ -315,9 +316,8 @@ class NetworkProcess:
         self._is_declared_dead = True
         entries = sum(holding.entries for holding in self._held)
         discarded = f", and the {entries} entries it holds are discarded" if entries else ""
-        self._tell(
-            RestartWanted(f"the cluster holds this node for dead; it rejoins empty{discarded}")
-        )
+        reason = f"the cluster holds this node for dead; it rejoins empty{discarded}"
+        self._tell(RestartWanted(reason))
 
     def _on_holdings(self, token: int, held: list[Holding], accounting: Accounting) -> None:
         self._held = [holding for holding in held if holding.role is HoldingRole.PRIMARY]

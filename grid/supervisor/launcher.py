@@ -20,6 +20,8 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
+import msgspec
+
 from grid.errors import ProtocolError
 from grid.process.settings import NodeSettings
 from grid.supervisor.observer import Keys, Observer, PipeObserver
@@ -27,7 +29,15 @@ from grid.supervisor.signals import SignalQueue
 from grid.supervisor.spawn import Child, fork
 from grid.supervisor.supervisor import Supervisor
 from grid.wire.catalog import decode_supervisor_to_launcher, encode
-from grid.wire.family import Admitted, Listening, LogText, StartFailed, StatusSnapshot, StopNode
+from grid.wire.family import (
+    Admitted,
+    EventSeen,
+    Listening,
+    LogText,
+    StartFailed,
+    StatusSnapshot,
+    StopNode,
+)
 
 START_DEADLINE_S = 30.0
 """How long starting may take: the first node to listen, then all of them to be admitted."""
@@ -222,8 +232,10 @@ class Launcher:
             return
         name = node.settings.name
         match message:
-            case LogText(level=level, text=text):
-                self._observer.event(level, f"{name}: {text}")
+            case LogText(text=text):
+                self._observer.log(msgspec.structs.replace(message, text=f"{name}: {text}"))
+            case EventSeen():
+                self._observer.report(message)
             case Listening(host=host, port=port):
                 self._addresses[name] = (host, port)
                 self._observer.event("INFO", f"{name}: listening on {host}:{port}")

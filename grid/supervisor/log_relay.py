@@ -1,12 +1,16 @@
 """Lines that a node's children print or log, on their way to the console.
 
 All children share one pipe as standard output and error: log records, a user's ``print``
-in a task, a crash's traceback. Nothing is parsed beyond the level in front.
+in a task, a crash's traceback. Nothing is parsed beyond the level in front, and the mark of a line
+that an event says better.
 """
 
 from __future__ import annotations
 
 import os
+
+from grid.process.child import EVENT_MARK
+from grid.wire.family import LogText
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LINE_BYTES_MAX = 4096
@@ -22,8 +26,8 @@ class LogRelay:
         os.set_blocking(self.read_fd, False)
         self._partial = b""
 
-    def read(self) -> list[tuple[str, str]]:
-        """Return (level, text) of each line that is complete now."""
+    def read(self) -> list[LogText]:
+        """Return each line that is complete now."""
         try:
             data = self._partial + os.read(self.read_fd, 65_536)
         except BlockingIOError:
@@ -32,7 +36,7 @@ class LogRelay:
         if len(self._partial) > LINE_BYTES_MAX:
             lines.append(self._partial)
             self._partial = b""
-        return [_level_and_text(piece) for line in lines for piece in _pieces(line)]
+        return [_parsed(piece) for line in lines for piece in _pieces(line)]
 
     def close(self) -> None:
         """Close both ends."""
@@ -44,7 +48,10 @@ def _pieces(line: bytes) -> list[bytes]:
     return [line[start : start + LINE_BYTES_MAX] for start in range(0, len(line), LINE_BYTES_MAX)]
 
 
-def _level_and_text(piece: bytes) -> tuple[str, str]:
+def _parsed(piece: bytes) -> LogText:
     line = piece.decode(errors="replace")
-    level, _, text = line.partition(" ")
-    return (level, text) if level in LEVELS else ("INFO", line)
+    front, _, text = line.partition(" ")
+    level = front.removesuffix(EVENT_MARK)
+    if level not in LEVELS:
+        return LogText("INFO", line)
+    return LogText(level, text, has_event=front != level)

@@ -10,14 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Protocol
 
 from grid.wire.catalog import encode
-from grid.wire.family import (
-    Admitted,
-    Listening,
-    LogText,
-    StartFailed,
-    StatusSnapshot,
-    SupervisorToLauncher,
-)
+from grid.wire.family import LogText, NodeNews, SupervisorToLauncher
 
 
 class Observer(Protocol):
@@ -26,8 +19,11 @@ class Observer(Protocol):
     def event(self, level: str, text: str) -> None:
         """Something a person should read."""
 
-    def report(self, message: Listening | Admitted | StatusSnapshot | StartFailed) -> None:
-        """A step of the node's life, as its network process reports it."""
+    def log(self, line: LogText) -> None:
+        """A line that a process of the node has printed or logged."""
+
+    def report(self, message: NodeNews) -> None:
+        """A step of the node's life, or of the cluster's, as its network process reports it."""
 
 
 class Keys(Protocol):
@@ -51,7 +47,11 @@ class PipeObserver:
         """Pass an event on."""
         self._send(LogText(level, text))
 
-    def report(self, message: Listening | Admitted | StatusSnapshot | StartFailed) -> None:
+    def log(self, line: LogText) -> None:
+        """Pass a line on."""
+        self._send(line)
+
+    def report(self, message: NodeNews) -> None:
         """Pass a step on."""
         self._send(message)
 

@@ -322,8 +322,8 @@ class Supervisor:
         self._stop_count += 2 if message == StopNode(is_urgent=True) else 1
 
     def _on_log(self) -> None:
-        for level, text in self._log.read():
-            self._observer.event(level, text)
+        for line in self._log.read():
+            self._observer.log(line)
 
     def _on_network(self) -> None:
         try:

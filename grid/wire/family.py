@@ -9,6 +9,7 @@ import msgspec
 
 from grid.partition.messages import Holding
 from grid.replication.messages import Assignment
+from grid.wire.control import Event
 
 
 class LoadSample(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -90,11 +91,24 @@ class LeaveProgress(msgspec.Struct, array_like=True, frozen=True, tag=23):
     total: int
 
 
+class EventSeen(msgspec.Struct, array_like=True, frozen=True, tag=26):
+    """Network to supervisor: this has happened, as ``g.events()`` of this node tells it.
+
+    Number 0: another node has noted it, and this one knows as well.
+    """
+
+    event: Event
+
+
 class LogText(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """Supervisor to launcher: something a person should read; `level` by its name."""
+    """Supervisor to launcher: something a person should read; `level` by its name.
+
+    `has_event`: an `EventSeen` says it as a sentence.
+    """
 
     level: str
     text: str
+    has_event: bool = False
 
 
 class StorageReady(msgspec.Struct, array_like=True, frozen=True, tag=10):
@@ -200,8 +214,12 @@ NetworkToSupervisor = (
     | WorkersWanted
     | LeaveProgress
     | NodeStopped
+    | EventSeen
 )
-SupervisorToLauncher = Listening | Admitted | StatusSnapshot | StartFailed | LogText
+NodeNews = Listening | Admitted | StatusSnapshot | StartFailed | EventSeen
+"""What of it a supervisor passes on to whoever watches the node."""
+
+SupervisorToLauncher = NodeNews | LogText
 NetworkToStorage = Serve | HoldingsWanted | ReleaseWanted | FromPeer
 StorageToNetwork = (
     StorageReady | HoldingsKnown | ReleaseDone | ToPeer | CopiesChanged | PromotionKnown

@@ -107,31 +107,28 @@ JOINED = """
 21:03:26 INFO listening on 192.168.1.11:7701, TCP and UDP
 21:03:27 INFO founding a cluster id=57bf9af0
 21:03:27 INFO ready: this node serves its partitions
-21:03:28 INFO joined member=desk-2 id=f5540f54 address=192.168.1.12:7701
-21:03:28 INFO joined member=desk-3 id=9995b463 address=192.168.1.13:7701
-21:03:28 INFO joined member=desk-4 id=9ea6758e address=192.168.1.14:7701
-21:03:28 INFO partition table version=1.2 nodes=4 changed_owner=192
-21:03:28 INFO balanced, all partitions have a backup
+21:03:28 INFO desk-2 (f5540f54, 192.168.1.12:7701) joined
+21:03:28 INFO desk-3 (9995b463, 192.168.1.13:7701) joined
+21:03:28 INFO desk-4 (9ea6758e, 192.168.1.14:7701) joined
+21:03:28 INFO all 256 partitions have a backup
+21:03:28 INFO 4 nodes share the partitions evenly
 """
 
 DIED = (
     JOINED
     + """
-21:04:41 WARNING dead member=desk-3 id=9995b463 address=192.168.1.13:7701
-21:04:41 INFO partition table version=1.4 nodes=3 changed_owner=0
-21:04:41 WARNING backups promoted former=9995b463 partitions=64
-21:04:41 INFO without backup partitions=128
-21:04:41 WARNING took over source=desk-3 partitions=22 lost_at_most=2
-21:04:42 INFO tasks run again tasks=2
+21:04:41 WARNING desk-3 (9995b463, 192.168.1.13:7701) is dead
+21:04:41 WARNING took over 22 partitions of desk-3; at most 2 writes lost
+21:04:42 WARNING 2 tasks run again here: a worker or node died under them
 """
 )
 
 REJOINED = (
     DIED
     + """
-21:04:44 INFO balanced, all partitions have a backup
-21:05:02 INFO joined member=desk-3 id=21c08d77 address=192.168.1.13:7701
-21:05:02 INFO partition table version=1.7 nodes=4 changed_owner=0
+21:04:44 INFO all 256 partitions have a backup
+21:04:44 INFO 3 nodes share the partitions evenly
+21:05:02 INFO desk-3 (21c08d77, 192.168.1.13:7701) joined
 """
 )
 

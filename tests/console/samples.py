@@ -6,6 +6,7 @@ from typing import Any
 
 from grid.console.document import ClusterStatus, decode
 from grid.console.model import ConsoleModel
+from grid.wire.control import Event
 
 MEMBER_COUNTS = (1, 4, 12)
 SIZES = ((80, 24), (200, 60))
@@ -117,3 +118,10 @@ def model(member_count: int, event_count: int = 60) -> ConsoleModel:
         text = f"event {number} of a cluster of {member_count}"
         result.add_event(f"12:00:{number:02d}", levels[number % 3], text)
     return result
+
+
+def event(
+    node: str, text: str, time_s: float, *, number: int = 1, kind: str = "joined", **fields: int
+) -> Event:
+    """Return what a node tells."""
+    return Event(number, time_s, node, kind, text, dict(fields))

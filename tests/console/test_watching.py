@@ -9,8 +9,6 @@ import threading
 from io import StringIO
 from typing import Any
 
-import pytest
-
 from grid.console.keyboard import Keyboard
 from grid.console.model import ConsoleModel
 from grid.console.model import Event as Shown
@@ -19,17 +17,14 @@ from grid.console.watching import (
     HINT,
     HINT_KEYS,
     NEWS_MAX,
-    SAME_MOMENT_S,
-    EventLines,
     News,
     Poller,
     Watch,
-    level_of,
     run,
 )
 from grid.wire.control import Event
 
-from .samples import member, status_dict
+from .samples import event, member, status_dict
 
 
 class NotingConsole:
@@ -37,6 +32,7 @@ class NotingConsole:
 
     def __init__(self, keys: Keyboard | None = None) -> None:
         self.keys = keys
+        self.is_live = True
         self.events: list[str] = []
         self.headlines: list[str] = []
         self.steps: list[str] = []
@@ -56,64 +52,11 @@ class NotingConsole:
         self.steps.append("stop")
 
 
-def event(
-    node: str, text: str, time_s: float, *, number: int = 1, kind: str = "joined", **fields: int
-) -> Event:
-    return Event(number, time_s, node, kind, text, dict(fields))
-
-
 def answered(*events: Event, **changes: Any) -> News:
     return News(status_dict(2, **changes), list(events))
 
 
 SILENCE = News(None, [], "no node answers")
-
-
-def texts(lines: EventLines, *events: Event) -> list[str]:
-    return [line.text for line in lines.new(events)]
-
-
-def test_what_several_nodes_tell_at_one_moment_is_one_line() -> None:
-    told = [
-        event("a", "c is dead", 10.0),
-        event("b", "c is dead", 10.4),
-        event("b", "b took over", 10.5, number=2),
-    ]
-    assert texts(EventLines(), *reversed(told)) == ["a, b: c is dead", "b: b took over"]
-
-
-def test_what_happens_again_later_is_another_line() -> None:
-    told = [event("a", "c joined", 10.0), event("a", "c joined", 10.1 + SAME_MOMENT_S, number=2)]
-    assert texts(EventLines(), *told) == ["a: c joined"] * 2
-
-
-def test_events_are_shown_once_and_new_ones_as_they_come() -> None:
-    lines = EventLines()
-    first, second = event("a", "one", 1.0), event("a", "two", 2.0, number=2)
-    assert texts(lines, first) == ["a: one"]
-    assert texts(lines, first, second) == ["a: two"]
-    assert texts(lines, first, second) == []
-
-
-def test_node_of_the_same_name_that_counts_anew_is_listened_to() -> None:
-    lines = EventLines()
-    texts(lines, event("a", "one", 1.0))
-    assert texts(lines, event("a", "one", 50.0)) == ["a: one"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "cost", "level"),
-    [
-        ("joined", 0, "INFO"),
-        ("dead", 0, "WARNING"),
-        ("promoted", 0, "INFO"),
-        ("promoted", 3, "WARNING"),
-        ("lost", 0, "ERROR"),
-        ("a kind of a newer node", 0, "INFO"),
-    ],
-)
-def test_level_says_how_urgent_it_is(kind: str, cost: int, level: str) -> None:
-    assert level_of(event("a", "text", 1.0, kind=kind, lost_at_most=cost)) == level
 
 
 def test_answers_are_shown_with_who_gives_them() -> None:

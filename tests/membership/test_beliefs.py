@@ -60,7 +60,7 @@ def test_newcomer_is_announced_told_on_and_noted_for_the_prober() -> None:
     effects = tested.learn(record(2))
     assert changes(effects) == [record(2)]
     (line,) = of_kind(LogLine, effects)
-    assert line.level == INFO
+    assert (line.level, line.has_event) == (INFO, True)
     assert line.text.startswith("joined member=n2 ")
     assert tested.told() == [record(2)]
     assert tested.beliefs.arrivals == [node_id(2)]

@@ -34,7 +34,9 @@ def table(
 
 
 def texts(old: PartitionTable, new: PartitionTable) -> list[tuple[int, str]]:
-    return [(line.level, line.text) for line in describe_change(old, new)]
+    lines = describe_change(old, new)
+    assert all(line.has_event for line in lines)
+    return [(line.level, line.text) for line in lines]
 
 
 def test_nothing_is_said_of_what_only_fills() -> None:

@@ -75,6 +75,22 @@ assert log() == "WARNING the shelf is full\\n"
     run_fresh(PREAMBLE + script)
 
 
+def test_log_lines_of_events_are_marked_and_tracebacks_follow_their_line() -> None:
+    script = """
+from grid.process.child import EVENT_MARK, EVENTS_LOGGER
+reset_child("test", log_write)
+logging.getLogger(EVENTS_LOGGER).info("joined member=ann")
+assert log() == f"INFO{EVENT_MARK} joined member=ann\\n"
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("grid.test").exception("it failed")
+lines = log().splitlines()
+assert lines[0] == "ERROR it failed" and lines[-1] == "ZeroDivisionError: division by zero"
+"""
+    run_fresh(PREAMBLE + script)
+
+
 def test_process_is_named_in_listings_as_far_as_the_kernel_allows() -> None:
     script = """
 reset_child("storage-12345678", log_write)

@@ -24,6 +24,7 @@ from grid.partition.effects import AskHoldings, AskRelease, LeaveGranted, SendTo
 from grid.partition.messages import AcceptLoss
 from grid.partition.table import make_table
 from grid.process import driver as driver_module
+from grid.process.child import EVENTS_LOGGER
 from grid.replication.assignments import assignments_of
 from grid.types import (
     INFO,
@@ -223,7 +224,7 @@ def test_each_effect_goes_to_the_part_that_performs_it(caplog: pytest.LogCapture
 
     async def scenario() -> None:
         rig = Rig()
-        with caplog.at_level(INFO, "grid.cluster"):
+        with caplog.at_level(INFO, "grid"):
             rig.perform(
                 AskHoldings(3),
                 AskRelease(4, (PartitionId(1),), (PartitionId(2),)),
@@ -231,6 +232,7 @@ def test_each_effect_goes_to_the_part_that_performs_it(caplog: pytest.LogCapture
                 LeaveGranted(),
                 SelfDeclaredDead(),
                 LogLine(INFO, "something happened"),
+                LogLine(INFO, "an event tells it too", has_event=True),
             )
         assert rig.heard == [
             ("ask_holdings", 3),
@@ -240,7 +242,10 @@ def test_each_effect_goes_to_the_part_that_performs_it(caplog: pytest.LogCapture
             ("on_leave_granted",),
             ("on_declared_dead",),
         ]
-        assert "something happened" in caplog.text
+        assert [(record.name, record.message) for record in caplog.records] == [
+            ("grid.cluster", "something happened"),
+            (EVENTS_LOGGER, "an event tells it too"),
+        ]
         rig.driver.stop()
 
     asyncio.run(scenario())

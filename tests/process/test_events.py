@@ -12,6 +12,7 @@ from grid.partition.table import PartitionTable, make_table
 from grid.process import events as events_module
 from grid.process.events import EventLog, changes_between
 from grid.types import PARTITION_COUNT, Address, NodeId, TableStamp
+from grid.wire.control import Event
 
 from .gates import node_id, record_at
 
@@ -272,10 +273,19 @@ def test_what_is_uneven_unfinished_or_alone_is_not_balanced(restless: PartitionT
     assert "balanced" not in kinds(table([FIRST]), restless)
 
 
-def test_only_the_author_of_a_table_notes_what_it_means() -> None:
+def test_only_the_author_of_a_table_notes_what_it_means_and_every_node_tells_it() -> None:
     old, new = table([FIRST, SECOND], unsynced=1), table([FIRST, SECOND])
-    follower, coordinator = fresh_log(), fresh_log()
+    told: list[Event] = []
+    follower = EventLog(lambda: 5.0, "desk-2", told.append)
     follower.table_changed(old, new, False)
     assert follower.since(0) == []
+    assert not any(follower.counts.values())
+    texts = ["all 256 partitions have a backup", "2 nodes share the partitions evenly"]
+    assert [(event.number, event.node, event.text) for event in told] == [
+        (0, "desk-2", text) for text in texts
+    ]
+    told.clear()
+    coordinator = EventLog(lambda: 5.0, "desk-1", told.append)
     coordinator.table_changed(old, new, True)
-    assert [event.kind for event in coordinator.since(0)] == ["protected", "balanced"]
+    assert [event.text for event in coordinator.since(0)] == texts
+    assert told == coordinator.since(0)

@@ -20,6 +20,9 @@ from grid.hosts.node_process import DEADLINE_S
 from tests.processes.nodes import node, write_config
 
 NORMAL_SCREEN = b"\x1b[?1049l"
+PICTURE_START = re.compile(rb"\x1b\[H|\x1b\[\?1049l")
+"""Each begins in the upper left corner, the last one on the normal screen."""
+
 READ_BYTES = 1 << 16
 GRID = (sys.executable, "-m", "grid")
 
@@ -111,6 +114,19 @@ def test_node_leaves_and_gives_the_terminal_back(screen: Screen, way: str) -> No
     _, _, after = screen.shown.partition(NORMAL_SCREEN)
     said = {"q": b"q: leaving", "ctrl-c": b"SIGINT: leaving", "sigterm": b"SIGTERM: leaving"}
     assert said[way] in after
+
+
+def test_events_are_told_once_and_as_sentences(tmp_path: Path) -> None:
+    """Both nodes know that they share the partitions, and each that the other has joined."""
+    command = ("up", "--config", str(write_config(tmp_path)), "--name", "desk", "--nodes", "2")
+    with opened(*command) as screen:
+        for event in (rb"desk-1: desk-2 \(", rb"desk-2: desk-1 \(", rb": 2 nodes share"):
+            screen.wait_for(event)
+        screen.type(b"q")
+        assert screen.end() == 0
+    pictures = PICTURE_START.split(screen.shown)
+    assert max(picture.count(b"nodes share") for picture in pictures) == 1
+    assert b"joined member=" not in screen.shown
 
 
 def test_suspended_node_gives_the_terminal_to_the_shell_until_it_goes_on(tmp_path: Path) -> None:

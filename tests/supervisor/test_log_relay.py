@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from grid.process.child import EVENT_MARK
 from grid.supervisor.log_relay import LEVELS, LINE_BYTES_MAX, LogRelay
+from grid.wire.family import LogText
 
 
 @pytest.fixture(name="relay")
@@ -24,21 +26,36 @@ def test_nothing_written_means_no_lines(relay: LogRelay) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_level_in_front_is_taken_off(relay: LogRelay, level: str) -> None:
     os.write(relay.write_fd, f"{level} the shelf is full\n".encode())
-    assert relay.read() == [(level, "the shelf is full")]
+    assert relay.read() == [LogText(level, "the shelf is full")]
     assert relay.read() == []
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_line_that_an_event_says_better_is_known_by_its_mark(relay: LogRelay, level: str) -> None:
+    os.write(relay.write_fd, f"{level}{EVENT_MARK} joined member=ann\n".encode())
+    assert relay.read() == [LogText(level, "joined member=ann", has_event=True)]
+
+
 @pytest.mark.parametrize(
-    "line", ["hello from a task", "ERRORS happen", "error in lower case", " INFO indented", "-"]
+    "line",
+    [
+        "hello from a task",
+        "ERRORS happen",
+        "error in lower case",
+        " INFO indented",
+        "-",
+        "* starred",
+        "NEWS* starred",
+    ],
 )
 def test_line_without_a_level_is_information(relay: LogRelay, line: str) -> None:
     os.write(relay.write_fd, line.encode() + b"\n")
-    assert relay.read() == [("INFO", line)]
+    assert relay.read() == [LogText("INFO", line)]
 
 
 def test_empty_lines_are_left_out(relay: LogRelay) -> None:
     os.write(relay.write_fd, b"\n\nINFO one\n\nWARNING two\n\n")
-    assert relay.read() == [("INFO", "one"), ("WARNING", "two")]
+    assert relay.read() == [LogText("INFO", "one"), LogText("WARNING", "two")]
 
 
 def test_line_is_given_out_when_it_is_complete(relay: LogRelay) -> None:
@@ -46,18 +63,18 @@ def test_line_is_given_out_when_it_is_complete(relay: LogRelay) -> None:
     for piece in (b"WAR", b"NING Jos", b"\xc3", b"\xa9 is h", b"ere\nINFO nex", b"t\n"):
         os.write(relay.write_fd, piece)
         seen.append(relay.read())
-    assert seen == [[], [], [], [], [("WARNING", "José is here")], [("INFO", "next")]]
+    assert seen == [[], [], [], [], [LogText("WARNING", "José is here")], [LogText("INFO", "next")]]
 
 
 def test_bytes_that_are_no_text_do_no_harm(relay: LogRelay) -> None:
     os.write(relay.write_fd, b"INFO \xff\xfe\x00 raw\n")
-    assert relay.read() == [("INFO", "\ufffd\ufffd\x00 raw")]
+    assert relay.read() == [LogText("INFO", "\ufffd\ufffd\x00 raw")]
 
 
 def test_line_of_the_longest_length_comes_whole(relay: LogRelay) -> None:
     line = "INFO " + "x" * (LINE_BYTES_MAX - 5)
     os.write(relay.write_fd, line.encode() + b"\n")
-    assert relay.read() == [("INFO", line[5:])]
+    assert relay.read() == [LogText("INFO", line[5:])]
 
 
 def test_no_line_is_longer_than_allowed_and_none_is_awaited_for_ever(relay: LogRelay) -> None:
@@ -66,8 +83,8 @@ def test_no_line_is_longer_than_allowed_and_none_is_awaited_for_ever(relay: LogR
     assert lines
     os.write(relay.write_fd, b"y" * 20_000 + b"\nINFO next\n")
     lines += relay.read()
-    assert all(len(text) <= LINE_BYTES_MAX for _, text in lines)
-    assert lines[-1] == ("INFO", "next")
+    assert all(len(line.text) <= LINE_BYTES_MAX for line in lines)
+    assert lines[-1] == LogText("INFO", "next")
 
 
 def test_more_than_one_read_can_take_is_read_in_turns(relay: LogRelay) -> None:
@@ -82,7 +99,7 @@ def test_a_long_line_is_cut_and_nothing_of_it_is_dropped():
     relay = LogRelay()
     try:
         os.write(relay.write_fd, b"INFO " + b"a" * 5000 + b"b" * 5000 + b"\n")
-        pieces = [text for _, text in relay.read()]
+        pieces = [line.text for line in relay.read()]
         assert "".join(pieces) == "a" * 5000 + "b" * 5000
     finally:
         relay.close()
