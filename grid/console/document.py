@@ -126,6 +126,8 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     running_s: float | None
     is_waiting: bool
     """Its task waits for tasks of its own."""
+    function: str = ""
+    """What the task is called; nothing while it has none."""
 
 
 class ClusterStatus(msgspec.Struct, frozen=True):

@@ -56,6 +56,9 @@ TASKS: Columns = {
     "done": lambda member: compact(member.tasks.done),
     "retried": lambda member: compact(member.tasks.retried),
 }
+WORKER_WIDTH_MAX = 60
+"""What a worker does, with the longest name of a function."""
+
 SHARES: Columns = {
     "primaries": lambda member: str(member.primaries),
     "backups": lambda member: str(member.backups),
@@ -84,7 +87,7 @@ def tasks_table(status: ClusterStatus) -> RenderableType:
             f"{sums.retried} retried"
         ),
         *(
-            Text.assemble(f"{here} worker {worker.pid}: ", worker_text(worker))
+            Text.assemble(f"{here} worker {worker.pid}: ", worker_text(worker, WORKER_WIDTH_MAX))
             for worker in status.workers
         ),
     ]

@@ -14,6 +14,7 @@ said by colour alone.
 
 from __future__ import annotations
 
+import math
 from itertools import zip_longest
 
 from rich.console import Group, RenderableType
@@ -42,7 +43,10 @@ SMALL_HEIGHT = 14
 
 GAP = "  "
 WORKER_WIDTH = 24
-"""Of a worker in the list: ``pid 1234567 waits 59m``, and a gap."""
+"""Of a worker in the list at least: ``pid 1234567 waits 59m``, and a gap."""
+
+FUNCTION_WIDTH_MIN = 5
+"""With less room than that the name of a worker's function says nothing."""
 
 SEVERITY_STYLES = {"good": "green", "warning": "yellow", "bad": "bold red"}
 LEVEL_STYLES = {
@@ -187,33 +191,44 @@ def _workers_line(workers: tuple[WorkerStatus, ...], width: int) -> list[Text]:
         return []
     busy = sum(worker.running_s is not None for worker in workers)
     line = Text.assemble(("workers here ", "dim"), f"{busy} of {len(workers)} busy ")
-    for worker in workers:
-        line.append(" ").append_text(worker_text(worker))
+    bare = [worker_text(worker, 0).cell_len for worker in workers]
+    left = width - line.cell_len - sum(bare) - len(workers)
+    share = left // max(1, sum(bool(worker.function) for worker in workers))
+    for worker, cells in zip(workers, bare, strict=True):
+        line.append(" ").append_text(worker_text(worker, cells + share))
     return [_fitting(line)]
 
 
 def _worker_lines(workers: tuple[WorkerStatus, ...], width: int, rows: int) -> list[Text]:
     """Return the workers of this node as a list, in several columns where there are many."""
-    across = width // WORKER_WIDTH
+    across = min(width // WORKER_WIDTH, max(1, math.ceil(len(workers) / (rows - 1))))
+    cell_width = width // across
     shown = workers[: across * (rows - 1)]
     lines = [Text("workers here", "dim")] if workers else []
     for start in range(0, len(shown), across):
         line = Text()
         for worker in shown[start : start + across]:
-            cell = Text.assemble((f"pid {worker.pid} ".ljust(12), "dim"), worker_text(worker))
-            cell.pad_right(WORKER_WIDTH - cell.cell_len)
-            line.append_text(cell)
+            cell = Text(f"pid {worker.pid} ".ljust(12), "dim")
+            text = worker_text(worker, cell_width - cell.cell_len - len(GAP))
+            line.append_text(cell).append_text(text)
+            line.pad_right(cell_width - cell.cell_len - text.cell_len)
         lines.append(line)
     return lines
 
 
-def worker_text(worker: WorkerStatus) -> Text:
-    """Return what a worker does."""
+def worker_text(worker: WorkerStatus, width: int) -> Text:
+    """Return what a worker does; of its function, as much of the name as there is room for."""
     if worker.running_s is None:
         return Text("idle", "dim")
-    if worker.is_waiting:
-        return Text(f"waits {duration(worker.running_s)}", "yellow")
-    return Text(f"runs {duration(worker.running_s)}", "green")
+    verb, style = ("waits", "yellow") if worker.is_waiting else ("runs", "green")
+    since = f"{verb} {duration(worker.running_s)}"
+    room = width - len(since) - 1
+    function = one_line(worker.function)
+    if not function or room < FUNCTION_WIDTH_MIN:
+        return Text(since, style)
+    text = Text(function)
+    text.truncate(room, overflow="ellipsis")
+    return text.append(f" {since}", style)
 
 
 def _rule(title: Text, width: int) -> Text:

@@ -9,9 +9,11 @@ into the message (`wire.catalog.pieces_of`).
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
 
+from grid.executor.names import NAME_MAX
 from grid.types import Payload
 
 
@@ -39,7 +41,8 @@ class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
 
     Of what waits on the node, the highest `priority` starts first. `timeout_ms`: how long it may
     run, 0 for any time. `may_move`: whether the node may give it to one that is idle. `code`: the
-    digest of the bundle of modules that it needs, empty if none.
+    digest of the bundle of modules that it needs, empty if none. `function`: what to call it where
+    people watch, by the submitter's word.
     """
 
     task: int
@@ -48,6 +51,7 @@ class RunTask(msgspec.Struct, array_like=True, frozen=True, tag=20):
     timeout_ms: int = 0
     may_move: bool = True
     code: bytes = b""
+    function: Annotated[str, msgspec.Meta(max_length=NAME_MAX)] = ""
     payload: Payload = b""
 
 

@@ -136,6 +136,8 @@ class WorkerState(NamedTuple):
     running_s: float | None
     is_waiting: bool
     """Its task waits for tasks of its own."""
+    function: str = ""
+    """What its task's submitter calls it."""
 
 
 class NodeQueue:
@@ -179,10 +181,9 @@ class NodeQueue:
         """Return what each worker does now."""
         now_s = self._clock()
         states = [WorkerState(worker, None, False) for worker in self._idle]
-        states += [
-            WorkerState(worker, max(0.0, now_s - running.started_s), running.is_waiting)
-            for worker, running in self._running.items()
-        ]
+        for worker, running in self._running.items():
+            running_s, function = max(0.0, now_s - running.started_s), running.queued.task.function
+            states.append(WorkerState(worker, running_s, running.is_waiting, function))
         return sorted(states)
 
     # -- submitters -----------------------------------------------------------------------
@@ -311,9 +312,8 @@ class NodeQueue:
             if not running.is_told and now_s >= running.started_s + MOMENT_S:
                 running.is_told = True
                 task = running.queued.task
-                effects.append(
-                    Answer(running.queued.submitter, TaskStarted(task.task, task.attempt))
-                )
+                message = TaskStarted(task.task, task.attempt)
+                effects.append(Answer(running.queued.submitter, message))
             if running.end_s is not None and now_s >= running.end_s:
                 effects += self._end(worker, running, Outcome.TIMED_OUT)
         return effects

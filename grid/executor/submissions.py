@@ -69,6 +69,7 @@ class _Task:
     payload: bytes
     terms: Terms
     code: Code | None
+    function: str = ""
     attempt: int = 0
     node_id: NodeId | None = None
     has_started: bool = False
@@ -128,14 +129,14 @@ class Submissions:
         return None if running is None else running.node_id
 
     def submit(
-        self, payload: bytes, terms: Terms, code: Code | None = None
+        self, payload: bytes, terms: Terms, code: Code | None = None, function: str = ""
     ) -> tuple[int, list[SubmissionEffect]]:
         """Take over a task; return its number. It goes out as soon as a node has a slot.
 
-        `code` is what it needs of modules.
+        `code` is what it needs of modules, `function` what people see it called.
         """
         self._number += 1
-        task = _Task(self._number, payload, terms, code)
+        task = _Task(self._number, payload, terms, code, function)
         self._wait(task)
         return task.number, self._dispatch()
 
@@ -354,6 +355,7 @@ class Submissions:
                 terms.timeout_ms,
                 may_move=not terms.is_pinned and task.moves < MOVES_MAX,
                 code=b"" if task.code is None else task.code.digest,
+                function=task.function,
                 payload=task.payload,
             ),
         )

@@ -7,8 +7,8 @@ there is a table. ``partition_map`` says the same of each one, as indices into i
 nobody), and the states as one letter each.
 
 Of a member: ``age_s``, how long ago it started, by its own word, and ``state_s``, how long ago the
-node that answers noticed its present state. ``workers`` are those of the node that answers; of
-others their number is known.
+node that answers noticed its present state. ``workers`` are those of the node that answers, with
+what the submitter calls the function that each runs; of others their number is known.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from grid.executor.names import cleaned
 from grid.executor.queue import WorkerState
 from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.table import VACANT, PartitionTable
@@ -81,6 +82,7 @@ def status_document(
                 "pid": pid,
                 "running_s": None if state.running_s is None else round(state.running_s, 3),
                 "is_waiting": state.is_waiting,
+                "function": cleaned(state.function),
             }
             for pid, state in workers
         ],

@@ -33,13 +33,15 @@ class FakeTasks:
         self.retried_count = 0
         self.sent: list[tuple[int, float]] = []
         """Partition and timeout of each task."""
+        self.names: list[str] = []
         self.waiting: dict[TaskFuture[Any], bytes] = {}
 
     def submit_near(
-        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float
+        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float, name: str
     ) -> TaskFuture[T]:
         future: TaskFuture[T] = TaskFuture(self._cancel, 0)
         self.sent.append((partition_id, timeout))
+        self.names.append(name)
         self.waiting[future] = dump_call(fn, args, {}).payload
         if not self.holds:
             self.run_one()

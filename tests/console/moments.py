@@ -155,7 +155,7 @@ def working(second: int) -> list[dict[str, Any]]:
 
 def books() -> ConsoleModel:
     """Twenty books are being analysed."""
-    now = workers(0.2, 1.9, None, 3.4)
+    now = workers(0.2, 1.9, None, 3.4, function="analyse_stored_part")
     statuses = (status_of(working(second), workers=now) for second in range(30))
     return model_of(*statuses, events=JOINED)
 
@@ -172,7 +172,7 @@ def death() -> ConsoleModel:
         partitions=partitions(128),
         partition_map=map_of([entry["id"] for entry in alive], unprotected=128),
         unprotected_entries=4_840,
-        workers=workers(0.7, 2.4, None, 0.1),
+        workers=workers(0.7, 2.4, None, 0.1, function="analyse_stored_part"),
     )
     before = [status_of(working(second)) for second in range(30)]
     return model_of(*before, after, events=DIED)
@@ -198,7 +198,7 @@ def rejoined() -> ConsoleModel:
             "holders": holders,
             "incoming": [3 if p % 5 == 2 else -1 for p in IDS],
         },
-        workers=workers(0.3, 1.1, None, 2.0),
+        workers=workers(0.3, 1.1, None, 2.0, function="analyse_stored_part"),
     )
     statuses = (status_of(members(second), **changes) for second in range(40, 60))
     return model_of(*statuses, events=REJOINED)

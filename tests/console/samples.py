@@ -71,10 +71,15 @@ def partition_map(
     }
 
 
-def workers(*running_s: float | None) -> list[dict[str, Any]]:
+def workers(*running_s: float | None, function: str = "crunch") -> list[dict[str, Any]]:
     """Return workers as the status has them; the third of them waits."""
     return [
-        {"pid": 4_100 + number, "running_s": seconds, "is_waiting": number == 3}
+        {
+            "pid": 4_100 + number,
+            "running_s": seconds,
+            "is_waiting": number == 3,
+            "function": "" if seconds is None else function,
+        }
         for number, seconds in enumerate(running_s, start=1)
     ]
 

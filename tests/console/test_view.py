@@ -7,11 +7,11 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from grid.console.document import decode
+from grid.console.document import WorkerStatus, decode
 from grid.console.model import ConsoleModel
 from grid.console.partition_grid import LOOKS
 from grid.console.tables import status_table
-from grid.console.view import SMALL_HEIGHT, render
+from grid.console.view import SMALL_HEIGHT, render, worker_text
 
 from .moments import MOMENTS
 from .samples import (
@@ -183,12 +183,29 @@ def test_grid_gives_way_to_members_and_events() -> None:
 
 
 def test_workers_are_in_a_line_or_in_a_list_where_there_is_room() -> None:
-    """Which of them runs, and for how long."""
+    """Which of them runs, what, and for how long."""
     small = screen(render(model(4), 80, 24), 80)
-    assert any("3 of 4 busy  runs 0s runs 1m waits 3s idle" in line for line in small)
+    line = next(line for line in small if "workers here" in line)
+    assert re.search(r"3 of 4 busy  crunch runs 0s crunch runs 1m crunch waits 3s idle", line)
     large = "\n".join(screen(render(model(4), 200, 60), 200, 60))
-    assert re.search(r"pid 4102 +runs 1m", large)
+    assert re.search(r"pid 4102 +crunch runs 1m", large)
     assert "busy" not in large
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(9, "runs 2s"), (12, "runs 2s"), (13, "crun\u2026 runs 2s"), (14, "crunch runs 2s")],
+)
+def test_name_of_a_worker_s_function_takes_what_room_there_is(width: int, shown: str) -> None:
+    busy = WorkerStatus(1, 2.0, False, "crunch")
+    assert worker_text(busy, width).plain == shown
+    assert worker_text(WorkerStatus(1, None, False), width).plain == "idle"
+
+
+def test_name_of_a_function_from_a_hostile_node_does_no_harm_in_a_terminal() -> None:
+    busy = WorkerStatus(1, 2.0, True, "[bold red]\x1b[2J\ncrunch")
+    assert worker_text(busy, 60).plain == "[bold red] [2J crunch waits 2s"
+    assert "\x1b[2J" not in ansi(worker_text(busy, 60))
 
 
 def test_many_workers_are_cut_not_wrapped() -> None:

@@ -20,6 +20,13 @@ def test_workers_are_idle_or_have_run_for_a_while() -> None:
     assert queue.workers() == [WorkerState(7, 2.5, True), WorkerState(8, None, False)]
 
 
+def test_worker_is_shown_with_what_the_submitter_calls_its_task() -> None:
+    queue = NodeQueue(ExecutorOptions(), Clock(), 1)
+    queue.worker_ready(7)
+    queue.submit("s", RunTask(1, 1, function="crunch"))
+    assert queue.workers() == [WorkerState(7, 0.0, False, "crunch")]
+
+
 def test_tasks_that_start_after_a_death_are_counted_as_retried() -> None:
     queue = NodeQueue(ExecutorOptions(), Clock(), 1)
     queue.worker_ready(7)

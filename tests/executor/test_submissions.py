@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from grid.executor.effects import Finished, SendToNode, Started, SubmissionEffect
-from grid.executor.messages import CancelTask, Outcome, TaskEnded, TaskStarted
+from grid.executor.messages import CancelTask, Outcome, RunTask, TaskEnded, TaskStarted
 from grid.executor.submissions import LOCALITY_SEARCH, NODE_LOSSES_MAX, Terms
 from grid.types import NodeId
 
@@ -335,6 +335,14 @@ def test_every_task_is_answered_exactly_once_whatever_dies(seed: int) -> None:
     last, _ = tested.submit(b"", Terms())
     assert sorted(finished) == list(range(1, last))
     assert tested.unfinished_count == 1
+
+
+def test_node_is_told_what_the_function_is_called() -> None:
+    tested = submissions(1)
+    _, effects = tested.submit(b"task", Terms(), function="crunch")
+    (message,) = (effect.message for effect in of_kind(SendToNode, effects))
+    assert isinstance(message, RunTask)
+    assert message.function == "crunch"
 
 
 def test_a_task_on_its_last_death_ends_when_its_node_vanishes_from_the_view() -> None:

@@ -121,7 +121,8 @@ def test_document_has_the_members_with_their_copies_and_what_is_at_risk() -> Non
 
 
 def test_document_has_the_workers_of_the_node_that_answers_and_ages_of_states() -> None:
-    workers = [(71, WorkerState(1, None, False)), (72, WorkerState(2, 1.23456, True))]
+    busy = WorkerState(2, 1.23456, True, "\x1b[2Jcrunch")
+    workers = [(71, WorkerState(1, None, False)), (72, busy)]
 
     def state_age_s(of: bytes) -> float | None:
         return 4.4 if of == SECOND else None
@@ -130,8 +131,8 @@ def test_document_has_the_workers_of_the_node_that_answers_and_ages_of_states() 
     shown = orjson.loads(status_document(known, "library", workers, state_age_s))
     assert shown["node"] == FIRST.hex()
     assert shown["workers"] == [
-        {"pid": 71, "running_s": None, "is_waiting": False},
-        {"pid": 72, "running_s": 1.235, "is_waiting": True},
+        {"pid": 71, "running_s": None, "is_waiting": False, "function": ""},
+        {"pid": 72, "running_s": 1.235, "is_waiting": True, "function": "?[2Jcrunch"},
     ]
     assert [entry["state_s"] for entry in shown["members"]] == [77, 4]
 

@@ -26,6 +26,7 @@ from grid.executor.messages import (
     WorkerTask,
     WorkWanted,
 )
+from grid.executor.names import NAME_MAX
 from grid.membership import messages as membership_messages
 from grid.membership.dissemination import Dissemination
 from grid.membership.messages import Beacon, MembershipMessage, Ping, PingReq, PushPull
@@ -36,6 +37,7 @@ from grid.storage.messages import StorageReply, StorageRequest
 from grid.types import NodeId
 from grid.wire import control, family
 from grid.wire.catalog import (
+    decode_client_request,
     decode_peer,
     decode_storage_request,
     encode,
@@ -249,6 +251,14 @@ def test_tasks_payload_is_not_copied_into_the_message(message: Any, size: int) -
     decoded = msgspec.msgpack.decode(received, type=type(message))
     assert decoded == whole
     assert decoded.payload.obj is received
+
+
+def test_name_of_a_function_has_a_bound() -> None:
+    named = RunTask(1, 1, function="x" * NAME_MAX, payload=b"call")
+    assert decode_client_request(encode(named)) == named
+    longer = msgspec.structs.replace(named, function="x" * (NAME_MAX + 1))
+    with pytest.raises(ProtocolError, match="length <= 40"):
+        decode_client_request(encode(longer))
 
 
 def test_large_values_are_views_on_what_was_received() -> None:

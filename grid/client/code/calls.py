@@ -23,6 +23,7 @@ from grid.errors import (
 from grid.executor.bundles import Code
 from grid.executor.effects import Finished
 from grid.executor.messages import Outcome
+from grid.executor.names import cleaned
 from grid.types import Payload
 from grid.wire.pickling import dump, load
 
@@ -44,21 +45,39 @@ _bundler = Bundler()
 
 
 class PickledCall(NamedTuple):
-    """A call as it travels; `code` is what it needs of modules."""
+    """A call as it travels.
+
+    `code` is what it needs of modules, `function` what people see it called.
+    """
 
     payload: bytes
     code: Code | None
+    function: str = ""
 
 
 def dump_call(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str = "",
 ) -> PickledCall:
-    """Pickle a call.
+    """Pickle a call; `name` is of the user's function, if `function` but calls that.
 
     Raises: SerializationError when the function, an argument or a module cannot travel.
     """
     payload, roots = pickle_with_roots((function, args, kwargs), PYTHON)
-    return PickledCall(payload, _bundler.code_for(roots))
+    return PickledCall(payload, _bundler.code_for(roots), name or name_of(function))
+
+
+def name_of(function: object) -> str:
+    """Return what to call a function where people watch; what has no name goes by its class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        name = getattr(function, "__qualname__", None)
+    except Exception:  # An object may make up its attributes, and fail.
+        name = None
+    return cleaned(name if type(name) is str else type(function).__qualname__)
 
 
 def check_python(payload: Payload, node_name: str) -> None:

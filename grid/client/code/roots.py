@@ -39,22 +39,24 @@ class Pickled:
 
     data: bytes
     roots: Roots = NO_ROOTS
+    name: str = ""
+    """What people see the function called."""
 
     def load(self) -> Any:
         """Return a new copy of it. Raises: whatever the classes in it raise."""
         return load(self.data)
 
     def __reduce__(self) -> tuple[type[Pickled], tuple[bytes]]:
-        """Travel without the modules: they are sent by then."""
+        """Travel alone: the modules are sent by then, and the name is."""
         return Pickled, (self.data,)
 
 
-def pickle_once(value: object) -> Pickled:
-    """Pickle what many calls have in common.
+def pickle_once(value: object, name: str = "") -> Pickled:
+    """Pickle what many calls have in common; `name` is of the function in it.
 
     Raises: SerializationError.
     """
-    return Pickled(*pickle_with_roots(value))
+    return Pickled(*pickle_with_roots(value), name)
 
 
 def pickle_with_roots(value: object, start: bytes = b"") -> tuple[bytes, Roots]:

@@ -152,7 +152,11 @@ class Applies:
                 left_s,
             )
             task = self._means.tasks.submit_near(
-                batch.entries[0][0], run_applies, call, timeout=left_s + KILL_AFTER_S
+                batch.entries[0][0],
+                run_applies,
+                call,
+                timeout=left_s + KILL_AFTER_S,
+                name=what.function.name,
             )
         except BaseException:
             self._give_back(batch.entries)

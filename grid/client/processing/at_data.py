@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from grid.client.code.calls import name_of
 from grid.client.code.roots import pickle_once
 from grid.client.entries.entry_operations import MISSING
 from grid.client.processing.applies import Applies, What
@@ -87,7 +88,7 @@ class AtData:
     ) -> Waits[dict[Any, Any]]:
         """Apply to many entries; return their new values. See `Map.apply_many`."""
         check_timeout(timeout_s)
-        call, initial = pickle_once((fn, args)), pickle_once(default)
+        call, initial = pickle_once((fn, args), name_of(fn)), pickle_once(default)
         what = What(map_name, call, initial, with_backup, timeout_s)
         return (yield from Applies(self._means_now(), what).run(keys))
 
@@ -102,7 +103,7 @@ class AtData:
     ) -> Waits[Any]:
         """Combine what `map_fn` makes of all entries. See `Map.reduce`."""
         check_timeout(timeout_s)
-        functions = pickle_once((map_fn, combine))
+        functions = pickle_once((map_fn, combine), name_of(map_fn))
         call = Reducing(self._means_now(), map_name, functions, combine, timeout_s)
         total = yield from call.run()
         if total is MISSING and initial is MISSING:

@@ -31,7 +31,7 @@ class Tasks(Protocol):
         ...
 
     def submit_near(
-        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float
+        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float, name: str
     ) -> TaskFuture[T]:
         """Run where this partition lives, if a worker is free there, else elsewhere."""
         ...

@@ -145,7 +145,11 @@ class Reducing:
             raise _too_late("a part of it was left")
         call = ReduceCall(self._map_name, self._functions, partitions, left_s)
         task = self._means.tasks.submit_near(
-            partitions[0], run_reduce, call, timeout=left_s + KILL_AFTER_S
+            partitions[0],
+            run_reduce,
+            call,
+            timeout=left_s + KILL_AFTER_S,
+            name=self._functions.name,
         )
         self._under_way[task] = deadline_s
 

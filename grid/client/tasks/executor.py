@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from grid.client.code.calls import TASK_BYTES_MAX, PickledCall, dump_call
+from grid.client.code.calls import TASK_BYTES_MAX, PickledCall, dump_call, run_chunk
+from grid.client.code.roots import Pickled
 from grid.client.requests.connections import Connections
 from grid.client.requests.core import Core
 from grid.client.tasks.futures import TaskFuture
@@ -146,11 +147,12 @@ class GridExecutor(Executor):
         return submit(None, is_pinned=False)
 
     def submit_near(
-        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float
+        self, partition_id: int, fn: Callable[..., T], /, *args: Any, timeout: float, name: str
     ) -> TaskFuture[T]:
         """Run ``fn(*args)`` where this partition lives if a worker is free there, else elsewhere.
 
-        For what a map has run at its data (``processing/``); `timeout` as for `submit_to`.
+        For what a map has run at its data (``processing/``); `timeout` as for `submit_to`, `name`
+        is of the user's function in it.
 
         Raises: ClosedError when the client is closed, as other calls of maps do; as `submit`.
         """
@@ -159,7 +161,7 @@ class GridExecutor(Executor):
             attempts_max=self._options.attempts_max,
             timeout_ms=_milliseconds(timeout),
         )
-        call = dump_call(fn, args, {})
+        call = dump_call(fn, args, {}, name)
         try:
             return self._submit(call, terms)
         except RuntimeError as error:  # What the standard library has executors raise.
@@ -191,7 +193,7 @@ class GridExecutor(Executor):
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
             raise ValueError("buffersize must be None or >= 1.")
-        return mapped(self.submit, fn, iterables, timeout, chunksize, buffersize)
+        return mapped(self._submit_chunk, fn, iterables, timeout, chunksize, buffersize)
 
     @property
     def _max_workers(self) -> int:
@@ -216,14 +218,19 @@ class GridExecutor(Executor):
         """Shut down without waiting: tasks that still run fail with a TaskError here."""
         self._tasks.abandon()
 
+    def _submit_chunk(
+        self, function: Pickled, chunk: list[tuple[Any, ...]]
+    ) -> TaskFuture[list[Any]]:
+        return self._submit(dump_call(run_chunk, (function, chunk), {}, function.name), self._usual)
+
     def _submit(self, call: PickledCall, terms: Terms) -> TaskFuture[Any]:
-        payload = call.payload
-        if len(payload) > TASK_BYTES_MAX:
+        call_bytes = len(call.payload)
+        if call_bytes > TASK_BYTES_MAX:
             raise ValueTooLargeError(
-                f"the call takes {len(payload):,} bytes; at most {TASK_BYTES_MAX:,} are allowed: "
+                f"the call takes {call_bytes:,} bytes; at most {TASK_BYTES_MAX:,} are allowed: "
                 "put large data into a map and pass its key"
             )
-        return self._tasks.submit(payload, terms, call.code)
+        return self._tasks.submit(call, terms)
 
     def _node_named(self, name: str) -> NodeId:
         places = self._tasks.names()

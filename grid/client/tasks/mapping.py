@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from grid.client.code.calls import run_chunk
-from grid.client.code.roots import pickle_once
+from grid.client.code.calls import name_of
+from grid.client.code.roots import Pickled, pickle_once
 from grid.client.tasks.futures import TaskFuture
 
 T = TypeVar("T")
@@ -19,25 +19,25 @@ CHUNKS_AHEAD_MAX = 4096
 
 
 def mapped(
-    submit: Callable[..., TaskFuture[list[T]]],
+    submit: Callable[[Pickled, list[tuple[Any, ...]]], TaskFuture[list[T]]],
     fn: Callable[..., T],
     iterables: tuple[Iterable[Any], ...],
     timeout_s: float | None,
     chunk_size: int,
     buffer_size: int | None,
 ) -> Iterator[T]:
-    """Begin to call `fn`; see `GridExecutor.map`."""
+    """Begin to call `fn`, with a task for each chunk; see `GridExecutor.map`."""
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     ahead = CHUNKS_AHEAD_MAX if buffer_size is None else max(1, buffer_size // chunk_size)
     if buffer_size is not None:
         chunk_size = min(chunk_size, buffer_size)
     elements = zip(*iterables, strict=False)  # As in the standard library, the shortest ends it.
-    function = pickle_once(fn)
+    function = pickle_once(fn, name_of(fn))
 
     def send_next() -> bool:
         chunk = list(islice(elements, chunk_size))
         if chunk:
-            futures.append(submit(run_chunk, function, chunk))
+            futures.append(submit(function, chunk))
         return bool(chunk)
 
     futures: deque[TaskFuture[list[T]]] = deque()

@@ -25,14 +25,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from grid.client.code.calls import unpack
+from grid.client.code.calls import PickledCall, unpack
 from grid.client.requests.connections import Connections
 from grid.client.tasks.budget import Budget
 from grid.client.tasks.futures import TaskFuture
 from grid.client.tasks.links import LinkEvent, NodeLinks
 from grid.client.tasks.waiting import LOOK_INTERVAL_S, Waiting, Watch
 from grid.errors import ConnectError, GridError, TaskError, TaskQueueFullError
-from grid.executor.bundles import Code
 from grid.executor.effects import Finished, SendToNode, Started, SubmissionEffect
 from grid.executor.messages import Outcome, TaskStarted
 from grid.executor.placement import NodeLoad
@@ -93,8 +92,8 @@ class TaskThread:
         """How often a task was sent again because its worker or node died."""
         return self._submissions.retried_count
 
-    def submit(self, payload: bytes, terms: Terms, code: Code | None) -> TaskFuture[Any]:
-        """Take over a task; `code` is what it needs of modules.
+    def submit(self, call: PickledCall, terms: Terms) -> TaskFuture[Any]:
+        """Take over a task.
 
         Raises: RuntimeError after `shutdown` or a fork; TaskQueueFullError.
         """
@@ -102,26 +101,27 @@ class TaskThread:
             raise RuntimeError("an executor does not survive a fork; make a new one in the child")
         # A callback of a future runs in the thread itself: waiting there would wait for ourselves.
         may_wait = self._waits_when_full and threading.current_thread() is not self._thread
-        if not self._budget.take(len(payload), waits=may_wait):
+        call_bytes = len(call.payload)
+        if not self._budget.take(call_bytes, waits=may_wait):
             raise TaskQueueFullError(f"{len(self._futures):,} tasks are unfinished")
-        future: TaskFuture[Any] = TaskFuture(self._cancel, len(payload))
+        future: TaskFuture[Any] = TaskFuture(self._cancel, call_bytes)
         with self._lock:
             if self._is_shut_down:
-                self._budget.give_back(len(payload))
+                self._budget.give_back(call_bytes)
                 raise RuntimeError("cannot schedule new futures after shutdown")
             try:
-                self._take_over(future, payload, terms, code)
+                self._take_over(future, call, terms)
             except BaseException:
                 self._be_interrupted()
                 if future.number not in self._futures:
-                    self._budget.give_back(len(payload))
+                    self._budget.give_back(call_bytes)
                 raise
         return future
 
-    def _take_over(
-        self, future: TaskFuture[Any], payload: bytes, terms: Terms, code: Code | None
-    ) -> None:
-        future.number, effects = self._submissions.submit(payload, terms, code)
+    def _take_over(self, future: TaskFuture[Any], call: PickledCall, terms: Terms) -> None:
+        future.number, effects = self._submissions.submit(
+            call.payload, terms, call.code, call.function
+        )
         self._futures[future.number] = future
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="grid-executor", daemon=True)

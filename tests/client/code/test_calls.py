@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from grid.client.code.calls import (
     dump_call,
     forget_functions,
     load_call,
+    name_of,
     pack_failure,
     pack_result,
     run_chunk,
@@ -73,6 +77,55 @@ def test_lambda_with_a_closure_can_be_called_there() -> None:
         dump_call(lambda x, *, y: x * y * factor, (7,), {"y": 2}).payload
     )
     assert function(*args, **kwargs) == 84
+
+
+class Nameless:
+    """An instance can be called, and has no name."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+    def method(self) -> None:
+        """Do nothing."""
+
+
+class Unwilling(Nameless):
+    """Makes up its attributes, and fails."""
+
+    def __getattr__(self, name: str) -> str:
+        raise RuntimeError("no attributes today")
+
+
+def a_function_with_a_misleading_name() -> None:
+    """Has another name than it is defined with."""
+
+
+a_function_with_a_misleading_name.__qualname__ = "\x1b[31m[bold]crunch"
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (len, "len"),
+        (math.hypot, "hypot"),
+        (Nameless, "Nameless"),
+        (Nameless().method, "Nameless.method"),
+        (Nameless(), "Nameless"),
+        (functools.partial(functools.partial(divmod, 7), 2), "divmod"),
+        (a_function_with_a_misleading_name, "?[31m[bold]crunch"),
+    ],
+)
+def test_call_is_named_after_its_function(function: Callable[..., Any], name: str) -> None:
+    assert name_of(function) == name
+
+
+def test_object_that_makes_up_its_attributes_and_fails_goes_by_its_class() -> None:
+    assert name_of(Unwilling()) == "Unwilling"
+
+
+def test_name_of_a_call_is_that_of_the_function_or_what_it_is_said_to_be() -> None:
+    assert dump_call(divmod, (7, 2), {}).function == "divmod"
+    assert dump_call(run_chunk, (), {}, "crunch").function == "crunch"
 
 
 @pytest.mark.parametrize("args", [(threading.Lock(),), ([threading.Lock()],)])

@@ -46,6 +46,15 @@ def test_the_executor_is_made_with_the_first_call_and_kept(client: Client):
     assert len(client.made) == 1
 
 
+def test_tasks_are_called_by_the_function_of_the_user(client: Client):
+    client.add(1)
+    call = client.at_data.reduce("m", operator.concat, operator.add, 0, timeout_s=None)
+    with pytest.raises(TypeError):  # That was no way to use it.
+        run(call)
+    first, *others = client.made[0].names
+    assert (first, set(others)) == ("add", {"concat"})
+
+
 def test_after_a_fork_or_when_it_is_over_there_is_another_with_numbers_of_its_own(client: Client):
     assert client.add(1) == 1
     client.at_data.forget()

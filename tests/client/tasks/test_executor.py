@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, Executor, as_completed, wait
 from pathlib import Path
 
@@ -166,6 +167,27 @@ def test_shutdown_refuses_more_and_finishes_what_there_is(pool: GridExecutor):
     assert future.result(timeout=0) == 32
     with pytest.raises(RuntimeError, match="after shutdown"):
         pool.submit(pow, 2, 5)
+
+
+def test_status_tells_which_functions_the_workers_run(
+    client: Grid, pool: GridExecutor, tmp_path: Path
+):
+    def functions() -> set[str]:
+        return {worker["function"] for worker in client.status()["workers"]}
+
+    def check(name: str, begin: Callable[[Path], object]) -> None:
+        folder = tmp_path / name
+        folder.mkdir()
+        gate = Gate(folder)
+        under_way = begin(gate.path)
+        ask_until(lambda: functions() == {"pass_gate"})
+        gate.open()
+        ask_until(lambda: functions() == {""})
+        del under_way  # Not before: what nobody takes from a map is cancelled.
+
+    with pool:
+        check("submit", lambda path: pool.submit_to(pass_gate, path, all=True))
+        check("map", lambda path: pool.map(pass_gate, [path] * 2))
 
 
 def test_shutdown_can_cancel_what_has_not_started(pool: GridExecutor, tmp_path: Path):

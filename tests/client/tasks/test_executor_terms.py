@@ -45,7 +45,7 @@ def test_task_of_a_partition_runs_where_that_lives(client: Grid, pool: GridExecu
         partition_id, _ = encode_key(key, 100)
         owner = users.owner_of(key)
         assert owner is not None
-        future = pool.submit_near(partition_id, current_node, timeout=DEADLINE_S)
+        future = pool.submit_near(partition_id, current_node, timeout=DEADLINE_S, name="f")
         assert future.result(DEADLINE_S) == names[owner]
 
 

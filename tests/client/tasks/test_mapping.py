@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from grid.client.code.calls import run_chunk
+from grid.client.code.roots import Pickled
 from grid.client.tasks.futures import TaskFuture
 from grid.client.tasks.mapping import CHUNKS_AHEAD_MAX, mapped
 
@@ -19,15 +21,17 @@ class Pool:
         self.is_prompt = is_prompt
         self.futures: list[TaskFuture[list[Any]]] = []
         self.sizes: list[int] = []
+        self.names: set[str] = set()
 
-    def submit(self, function: Callable[..., list[Any]], *args: Any) -> TaskFuture[list[Any]]:
+    def submit(self, function: Pickled, chunk: list[tuple[Any, ...]]) -> TaskFuture[list[Any]]:
         future: TaskFuture[list[Any]] = TaskFuture(
             lambda future, is_forced, waits: future.become_cancelled(), 0
         )
         self.futures.append(future)
-        self.sizes.append(len(args[1]))
+        self.sizes.append(len(chunk))
+        self.names.add(function.name)
         if self.is_prompt:
-            future.set_result(function(*args))
+            future.set_result(run_chunk(function, chunk))
         return future
 
     def map(
@@ -44,6 +48,7 @@ def test_elements_travel_in_chunks() -> None:
     pool = Pool()
     assert list(pool.map(range(10), range(10), chunk=4)) == list(range(10))
     assert pool.sizes == [4, 4, 2]
+    assert pool.names == {"max"}
 
 
 @pytest.mark.parametrize(("chunk", "ahead", "chunks"), [(1, 5, 5), (2, 6, 3), (10, 4, 1)])
