@@ -6,7 +6,7 @@ gives it back because it has taken long, and another one is sent.
 
 Deadlines. Without a timeout each task has the client's usual deadline, from when it is sent on;
 with one all of them have that; and none takes more than a minute. A call that is late cancels what
-has not started, and hears for a moment what has become of the rest.
+has not started, and waits a moment for the word on the rest.
 
 Not here: what a task does (``entry_processing.py``).
 """
@@ -38,8 +38,9 @@ TASK_S_MAX = 60.0
 """A task is over after that time, in queues and attempts: storage processes know the results of a
 client that is silent for twice as long, so what is run again still meets those of its first run."""
 
-WORD_S = 1.0
-"""How long a call that is late waits for the word of the nodes."""
+WORD_S = 0.2
+"""How long a call that is late waits for the word of the nodes: a round trip in a busy cluster, and
+short enough for a timeout to mean what it says."""
 
 
 @dataclass(slots=True)
@@ -221,7 +222,11 @@ class Applies:
         return "unknown" if self._has_applied or was_retried else "not_applied"
 
     def _too_late(self, *, is_running: bool = False) -> OperationTimeoutError:
-        what = "it is still running" if is_running else "no worker was free for it in time"
+        what = "no worker was free for it in time"
+        if is_running:
+            what = "it is still running, or its node does not answer"
+        if self._ends_s is not None and self._core.clock() < self._ends_s:
+            what += f" (a task has {TASK_S_MAX:g} s, whatever the timeout of all)"
         outcome: Outcome = "unknown" if is_running else self._outcome()
         return OperationTimeoutError(f"apply has not ended in time: {what}", outcome)
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from grid.client.code.calls import name_of
 from grid.client.code.roots import pickle_once
 from grid.client.entries.entry_operations import MISSING
-from grid.client.processing.applies import Applies, What
+from grid.client.processing.applies import TASK_S_MAX, Applies, What
 from grid.client.processing.means import Means, Tasks, check_timeout
 from grid.client.processing.reducing import Reducing
 from grid.client.processing.turns import Turns
@@ -62,6 +62,11 @@ class AtData:
         with_backup: bool,
     ) -> Waits[Any]:
         """Apply to one entry; return its new value. See `Map.apply`."""
+        if timeout_s is not None and timeout_s > TASK_S_MAX:
+            raise ValueError(
+                f"timeout must be at most {TASK_S_MAX:g} seconds in apply; for longer work read "
+                "the entry, compute in a task and store with replace_if_same"
+            )
         values = yield from self.apply_many(
             map_name,
             (key,),

@@ -55,7 +55,7 @@ class MapAtData(_OfMap, Generic[K, V]):
                 (then this returns None).
             args: further arguments of `fn`.
             default: what `fn` is given if there is no entry.
-            timeout: seconds for all of it, of which a minute at most is used; by default
+            timeout: seconds for all of it, a minute at most; by default
                 ``client.operation_deadline_s``.
             ack: as for `put`.
 

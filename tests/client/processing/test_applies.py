@@ -179,8 +179,12 @@ def test_nobody_waits_longer_for_a_task_than_it_may_take(holding: Caller):
     until = next(call)
     assert until.timeout_s == TASK_S_MAX
     call.send(False)
-    with pytest.raises(OperationTimeoutError):
+    with pytest.raises(OperationTimeoutError, match="a task has 60 s, whatever the timeout"):
         call.send(True)
+
+
+def test_the_word_of_the_nodes_is_waited_for_much_less_than_a_timeout_of_a_second():
+    assert WORD_S <= 0.2
 
 
 def test_results_are_known_much_longer_than_a_task_takes():

@@ -69,6 +69,13 @@ def test_by_default_a_single_apply_ends_with_the_usual_deadline(client: Client):
     assert client.made[0].sent[0][1] == pytest.approx(16.0)
 
 
+def test_an_apply_to_one_entry_has_a_minute_at_most(client: Client):
+    call = client.at_data.apply("m", "k", abs, (), default=0, timeout_s=61, with_backup=False)
+    with pytest.raises(ValueError, match="timeout must be at most 60 seconds in apply"):
+        next(call)
+    assert client.made == []
+
+
 def test_a_timeout_is_checked_before_anything_is_sent(client: Client):
     for call in (
         client.at_data.apply("m", "k", abs, (), default=0, timeout_s=0, with_backup=False),

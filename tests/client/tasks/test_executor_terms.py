@@ -67,6 +67,7 @@ def test_task_without_retries_runs_once_at_most(pool: GridExecutor, tmp_path: Pa
     error = pool.submit_to(die, path, retries=0).exception(DEADLINE_S)
     assert isinstance(error, WorkerLostError)
     assert not isinstance(error, PoisonTaskError)
+    assert "was killed by SIGKILL on local-" in str(error)
     assert path.read_text() == "x"
 
 
