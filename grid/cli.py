@@ -28,9 +28,11 @@ from grid.api import (
     open_client,
 )
 from grid.arguments import add_command
+from grid.client.session import Grid
 from grid.config import Config
 from grid.console.document import decode
 from grid.console.observer import ConsoleObserver
+from grid.console.patience import search_text, told_if_slow
 from grid.console.safety import wait_until_safe
 from grid.console.terminal import ProgressLine, open_console
 from grid.errors import ConfigError, GridError
@@ -192,6 +194,12 @@ def _load(options: argparse.Namespace) -> Config:
     return configuration.load(find_config(options.config))
 
 
+def _client(options: argparse.Namespace) -> Grid:
+    config = _load(options)
+    with told_if_slow(search_text(config, options.connect), sys.stderr):
+        return open_client(config, options.connect)
+
+
 # -- commands -----------------------------------------------------------------------------
 
 
@@ -255,8 +263,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _wait_safe(options: argparse.Namespace) -> int:
-    config = _load(options)
-    with open_client(config, options.connect) as client, ProgressLine(sys.stderr) as progress:
+    with _client(options) as client, ProgressLine(sys.stderr) as progress:
         text = wait_until_safe(
             lambda: decode(client.status()),
             options.timeout,
@@ -282,7 +289,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _accept_loss(options: argparse.Namespace) -> int:
-    with open_client(_load(options), options.connect) as client:
+    with _client(options) as client:
         lost = client.lost()
         if not lost:
             print("no partition is lost")

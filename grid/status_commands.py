@@ -35,6 +35,7 @@ from grid.console.answers import (
 )
 from grid.console.document import ClusterStatus, decode
 from grid.console.event_lines import told_alike
+from grid.console.patience import search_text, told_if_slow
 from grid.console.tables import (
     event_line,
     members_table,
@@ -203,7 +204,7 @@ def _events(options: argparse.Namespace, config: Config) -> int:
 
 def _console(options: argparse.Namespace, config: Config) -> int:
     """Show the live console until a person has seen enough."""
-    connections = open_connections(config, options.connect)
+    connections = _opened(options, config)
 
     def ask() -> News:
         try:
@@ -219,11 +220,16 @@ def _console(options: argparse.Namespace, config: Config) -> int:
 # -- parts --------------------------------------------------------------------------------
 
 
+def _opened(options: argparse.Namespace, config: Config) -> Connections:
+    with told_if_slow(search_text(config, options.connect), sys.stderr):
+        return open_connections(config, options.connect)
+
+
 def _asked(
     options: argparse.Namespace, config: Config, ask: Callable[[Connections], Any]
 ) -> Iterator[Any]:
     """Yield an answer, and with ``--watch`` further ones; silence is told on standard error."""
-    with contextlib.closing(open_connections(config, options.connect)) as connections:
+    with contextlib.closing(_opened(options, config)) as connections:
         yield ask(connections)
         is_silent = False
         while options.watch:

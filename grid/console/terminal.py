@@ -257,9 +257,9 @@ class PlainConsole:
 class ProgressLine:
     """One line of a command that waits, rewritten in place; nothing where no person watches."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         """Write to `stream`, usually standard error: the answer belongs on standard output."""
-        self._stream = stream if stream.isatty() else None
+        self._stream = stream if stream is not None and stream.isatty() else None
         self._shown = ""
 
     def show(self, text: str) -> None:

@@ -19,7 +19,7 @@ import contextlib
 import time
 from collections.abc import Generator, Sequence
 
-from grid.client.requests.connections import Gateway
+from grid.client.requests.connections import HINT, Gateway
 from grid.errors import AuthenticationError, ConnectError, ProtocolError
 from grid.finding.beacons import Beacons
 from grid.finding.dials import Dials
@@ -101,10 +101,7 @@ class Search:
             said.append(f"{len(self._notes) - NOTES_SHOWN_MAX} more")
         said.append(NO_SECRET if self._keys is None else self._about_beacons)
         tried = "; ".join(part for part in said if part)
-        return ConnectError(
-            f"no node of the cluster {self._cluster!r} answers ({tried}); "
-            "start one with 'grid up', or pass its address"
-        )
+        return ConnectError(f"no node of the cluster {self._cluster!r} answers ({tried}); {HINT}")
 
     def _on_the_network(self, keys: ClusterKeys) -> Generator[list[Gateway], None, None]:
         with contextlib.ExitStack() as stack:

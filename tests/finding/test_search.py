@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from grid.client.requests.connections import HINT
 from grid.finding.search import NO_SECRET, NOTES_SHOWN_MAX, Search
 from grid.membership.options import DiscoveryOptions
 from grid.types import Address
@@ -104,7 +105,7 @@ def test_without_a_secret_the_network_is_not_searched(stack: ExitStack, group: G
     said = said_in_vain(searching(seeds=[seed], remembered=[seed], group=group, keys=None))
     assert said == (
         f"no node of the cluster 'grid' answers (no node of this user runs on this machine; "
-        f"{NO_SECRET}); start one with 'grid up', or pass its address"
+        f"{NO_SECRET}); {HINT}"
     )
 
 
@@ -163,7 +164,7 @@ def test_the_sentence_names_each_address_with_its_origin_and_the_silence(
         f"no connection to {seed}: Connection refused (seed); "
         f"no connection to {peer}: Connection refused (remembered); "
         "no beacon of the cluster was heard within 0.3 s); "
-        "start one with 'grid up', or pass its address"
+        f"{HINT}"
     )
 
 

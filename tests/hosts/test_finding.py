@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from grid.client.requests.connections import HINT
 from grid.hosts.host import Host
 from grid.hosts.network import Network, lan, wait_until
 from grid.hosts.node_process import DEADLINE_S
@@ -64,8 +65,7 @@ def test_a_program_with_another_secret_is_told_so_in_one_sentence():
         assert status.stderr == (
             "grid: no node of the cluster 'ours' answers (no node of this user runs on this "
             "machine; no beacon of the cluster was heard within 5 s, but 10.77.0.1 announces a "
-            "cluster of this name with another secret); start one with 'grid up', or pass its "
-            "address\n"
+            f"cluster of this name with another secret); {HINT}\n"
         )
 
 

@@ -54,6 +54,12 @@ CONTROL_TIMEOUT_S = 3.0
 
 CLIENT_ID_BYTES = NODE_ID_BYTES
 
+HINT = (
+    "start one with 'grid up', or pass the address of one that runs "
+    "(--connect HOST[:PORT], grid.connect('HOST:PORT'))"
+)
+"""What a person can do if no node was found."""
+
 Gateway = Address | int
 """Where to reach a network process: an address, or a local node's port by unix socket."""
 
@@ -211,9 +217,7 @@ class Connections:
             return connection
         what = "; ".join(tried) or "no node of this user runs on this machine"
         is_address = any(isinstance(gateway, Address) for gateway in self._gateways)
-        hint = (
-            "does it run there?" if is_address else "start one with 'grid up', or pass its address"
-        )
+        hint = "does it run there? 'grid status' on that machine says it" if is_address else HINT
         raise ConnectError(f"no node of the cluster {self.cluster!r} answers ({what}); {hint}")
 
     def _check_cluster(self, connection: BlockingConnection) -> None:
