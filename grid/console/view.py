@@ -95,7 +95,8 @@ def _header(model: ConsoleModel, width: int) -> list[Text]:
     title = Text.assemble(("grid", "bold"), GAP)
     figures = [Text(), Text()]
     if model.status is not None:
-        title.append(one_line(model.status.cluster), "bold cyan")
+        if model.status.cluster != "grid":  # The usual name, which is said already.
+            title.append(one_line(model.status.cluster), "bold cyan")
         figures = _figures(model, model.status)
     own = Text(f"this node {one_line(model.own_address)}", "dim", no_wrap=True)
     title.truncate(max(0, width - own.cell_len - 1), overflow="ellipsis", pad=True)

@@ -69,6 +69,15 @@ def test_screen_before_the_first_status_says_that_it_waits() -> None:
     assert_snapshot("live_waiting_80x24", screen(render(console_model, 80, 24), 80))
 
 
+def test_a_cluster_of_the_usual_name_is_not_said_twice() -> None:
+    """Nobody has named it, so the program's name stands for both."""
+    console_model = ConsoleModel("127.0.0.1:7701")
+    for cluster, words in (("grid", ["grid"]), ("books", ["grid", "books"])):
+        console_model.update(status(1, cluster=cluster), 1.0)
+        title = screen(render(console_model, 80, 24), 80)[0]
+        assert title.partition("this node")[0].split() == words
+
+
 def test_newest_events_fill_the_rows_below_in_order() -> None:
     """The last row above the hint holds the last event."""
     lines = screen(render(model(4), 80, 24), 80)
