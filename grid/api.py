@@ -23,7 +23,7 @@ from grid.client.options import ClientOptions
 from grid.client.requests.connections import Connections, Gateway
 from grid.client.session import Grid, status_from
 from grid.config import Config, NodeOptions, load, resolve_secret
-from grid.errors import ConnectError
+from grid.errors import ConfigError, ConnectError
 from grid.finding.search import Search
 from grid.remembered_peers import RememberedPeers
 from grid.transport.unix import local_node_ports
@@ -69,6 +69,19 @@ def find_config(path: str | Path | None) -> Path | None:
     return here if here.exists() else None
 
 
+def load_config(path: str | Path | None) -> Config:
+    """Return the configuration of `find_config`.
+
+    Raises: ConfigError; it names the variable if that has named the file.
+    """
+    try:
+        return load(find_config(path))
+    except ConfigError as error:
+        if path is None and os.environ.get(CONFIG_VARIABLE):
+            raise ConfigError(f"{error} (${CONFIG_VARIABLE} names this file)") from None
+        raise
+
+
 def connect(address: str | None = None, *, config: str | Path | None = None) -> Grid:
     """Connect to a running cluster.
 
@@ -84,7 +97,7 @@ def connect(address: str | None = None, *, config: str | Path | None = None) -> 
     Raises: ConnectError with what was tried; AuthenticationError when the node at `address` has
         another secret; ConfigError.
     """
-    return open_client(load(find_config(config)), address)
+    return open_client(load_config(config), address)
 
 
 def open_client(config: Config, address: str | None = None) -> Grid:
@@ -111,7 +124,7 @@ def aconnect(address: str | None = None, *, config: str | Path | None = None) ->
 
     Raises: ConfigError.
     """
-    settings = load(find_config(config))
+    settings = load_config(config)
 
     def make(gateways: Sequence[Gateway], keys: ClusterKeys | None) -> Connections:
         return Connections(gateways, keys, settings.cluster.name, settings.client)

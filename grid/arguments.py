@@ -1,7 +1,7 @@
 """What the command line's arguments may be: numbers within bounds, files that can be written.
 
 Each is an argparse `type`: it returns the value or raises `ArgumentTypeError` with one sentence.
-Besides, how a command with its examples is added to the parser of all.
+Besides, the parser of all commands, and how a command with its examples is added to it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,31 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, which names the command whose help says more; argparse shows usage.
+
+    The parsers of its commands are of this class as well.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """End with code 2."""
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+    def parse_command(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return the options; what the command does not know is an error of that command."""
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.prog = f"{self.prog} {options.command}"
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

@@ -23,11 +23,11 @@ from grid.api import (
     LOCAL_CLUSTER,
     LocalReady,
     LocalRequest,
-    find_config,
+    load_config,
     local_config,
     open_client,
 )
-from grid.arguments import add_command
+from grid.arguments import Parser, add_command
 from grid.client.session import Grid
 from grid.config import Config
 from grid.console.document import decode
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if list(arguments) == [LOCAL_CLUSTER]:  # For grid.local(), not for people.
             return _local_cluster()
-        options = _parser(arguments[0] if arguments else "").parse_args(arguments)
+        options = _parser(arguments[0] if arguments else "").parse_command(arguments)
         code: int = options.run(options)
     except ConfigError as error:
         print(f"grid: {error}", file=sys.stderr)
@@ -109,9 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def _parser(command: str) -> Parser:
     """Return the parser; of `LARGE_COMMANDS` only `command` knows its options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="grid",
         description="A distributed in-memory data grid: one 'grid up' on each machine.",
         epilog=TOUR,
@@ -191,7 +191,7 @@ def _seconds(text: str) -> float:
 
 
 def _load(options: argparse.Namespace) -> Config:
-    return configuration.load(find_config(options.config))
+    return load_config(options.config)
 
 
 def _client(options: argparse.Namespace) -> Grid:

@@ -64,11 +64,52 @@ def test_a_wrong_file_is_code_2_and_one_sentence(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", [None, "[node]\nport = 70000\n"])
+def test_of_a_wrong_file_it_is_said_that_the_environment_names_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str | None,
+):
+    path = tmp_path / "cluster.toml"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setenv("GRID_CONFIG", str(path))
+    for command in ("status", "up"):
+        assert main([command]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"grid: {path}: ")
+        assert said.endswith("($GRID_CONFIG names this file)\n")
+    assert main(["status", "--config", str(path)]) == 2
+    assert "GRID_CONFIG" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--foo"], "grid up: unrecognized arguments: --foo; see 'grid up --help'\n"),
+        (["status", "now"], "grid status: unrecognized arguments: now; see 'grid status --help'\n"),
+        (["sim", "--foo"], "grid sim: unrecognized arguments: --foo; see 'grid sim --help'\n"),
+        ([], "grid: the following arguments are required: COMMAND; see 'grid --help'\n"),
+    ],
+)
+def test_what_a_command_does_not_know_is_one_line_that_names_its_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2
+    assert capsys.readouterr().err == said
+
+
 def test_a_wrong_flag_is_code_2(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as refused:
         main(["up", "--nodes", "0"])
     assert refused.value.code == 2
-    assert "a number from 1 to 64" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "a number from 1 to 64" in said
+    assert said.endswith("; see 'grid up --help'\n")
+    assert said.count("\n") == 1
     assert main(["up", "--port", "70000"]) == 2
     assert "--port" in capsys.readouterr().err
 

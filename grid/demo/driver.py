@@ -17,10 +17,9 @@ from time import process_time
 
 import msgspec
 
-from grid.api import find_config, open_client
+from grid.api import load_config, open_client
 from grid.books.corpus import load_folder
 from grid.books.run import run_parallel
-from grid.config import load
 from grid.errors import GridError
 
 
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(folder: Path, books: int, report: Path) -> Result:
     corpus = load_folder(folder, books)
-    with open_client(load(find_config(None))) as client:
+    with open_client(load_config(None)) as client:
         started_cpu_s = process_time()
         run = run_parallel(client, corpus, lambda done, _: _tell(Step(done)))
         driver_cpu_s = process_time() - started_cpu_s
