@@ -31,10 +31,10 @@ from grid.arguments import Parser, add_command
 from grid.client.session import Grid
 from grid.config import Config
 from grid.console.document import decode
-from grid.console.observer import ConsoleObserver
+from grid.console.observer import ConsoleObserver, QuietObserver
 from grid.console.patience import search_text, told_if_slow
 from grid.console.safety import wait_until_safe
-from grid.console.terminal import ProgressLine, open_console
+from grid.console.terminal import PlainConsole, ProgressLine, open_console
 from grid.errors import ConfigError, GridError
 from grid.status_commands import add_commands
 from grid.supervisor.launcher import Launcher
@@ -42,7 +42,6 @@ from grid.supervisor.resolve import resolve_keys, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
-from grid.wire.family import LogText, NodeNews
 from grid.wire.security import bearer_token
 
 NODES_MAX = 64
@@ -299,22 +298,6 @@ def _accept_loss(options: argparse.Namespace) -> int:
     return 0
 
 
-class _QuietObserver:
-    """Prints what went wrong on stderr: the caller of `grid.local()` has its own output."""
-
-    def event(self, level: str, text: str) -> None:
-        """Show warnings and worse."""
-        if level in ("WARNING", "ERROR", "CRITICAL"):
-            print(f"{time.strftime('%H:%M:%S')} {level} {text}", file=sys.stderr, flush=True)
-
-    def log(self, line: LogText) -> None:
-        """Show the same of the nodes."""
-        self.event(line.level, line.text)
-
-    def report(self, message: NodeNews) -> None:
-        """Nothing to show."""
-
-
 def _local_cluster() -> int:
     """The other half of `grid.local()`: a request on stdin, readiness on stdout."""
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=LocalRequest)
@@ -325,4 +308,8 @@ def _local_cluster() -> int:
     def say_ready(addresses: list[tuple[str, int]]) -> None:
         print(msgspec.json.encode(LocalReady(addresses)).decode(), flush=True)
 
-    return Launcher(settings, _QuietObserver(), on_all_admitted=say_ready, stop_fd=0).run()
+    # Standard output is for the one word to the program.
+    console = PlainConsole(sys.stderr or io.StringIO())
+    console.start()
+    observer = QuietObserver(console)
+    return Launcher(settings, observer, on_all_admitted=say_ready, stop_fd=0).run()

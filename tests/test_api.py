@@ -156,6 +156,18 @@ def kill(g: grid.Grid, *names: str) -> None:
             psutil.Process(member["pid"]).kill()
 
 
+def test_what_tasks_print_stands_on_the_program_s_standard_error():
+    program = """
+import grid
+with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
+    pool.submit(print, "hello", "  from a task").result()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("", "local: hello   from a task\n")
+
+
 def test_a_killed_node_loses_nothing_that_a_backup_had():
     with grid.local(nodes=3, workers=1, storage_processes=1) as g:
         ask_until(lambda: is_safe(g))

@@ -14,8 +14,10 @@ import time
 from grid.console.document import decode
 from grid.console.event_lines import FirstTellers, line_of
 from grid.console.model import ConsoleModel
-from grid.console.terminal import NodeConsole
+from grid.console.model import Event as Line
+from grid.console.terminal import NodeConsole, PlainConsole
 from grid.errors import ProtocolError
+from grid.supervisor.log_relay import PRINTED
 from grid.wire.control import Event
 from grid.wire.family import (
     Admitted,
@@ -29,6 +31,29 @@ from grid.wire.family import (
 
 HINT = "Ctrl-C leaves the cluster; twice ends the node at once"
 HINT_KEYS = "q leaves the cluster (Ctrl-C as well; twice ends the node at once)"
+
+
+class QuietObserver:
+    """Shows what tasks print and what went wrong: a program's own nodes, beside its own output."""
+
+    def __init__(self, console: PlainConsole) -> None:
+        """Show on `console`, the program's standard error."""
+        self._console = console
+
+    def event(self, level: str, text: str) -> None:
+        """Show warnings and worse."""
+        if level in ("WARNING", "ERROR", "CRITICAL"):
+            self._console.event(Line(time.strftime("%H:%M:%S"), level, text))
+
+    def log(self, line: LogText) -> None:
+        """Show the same of the log; of what was printed, the text."""
+        if line.level == PRINTED:
+            self._console.print(line.text)
+        else:
+            self.event(line.level, line.text)
+
+    def report(self, message: NodeNews) -> None:
+        """Show nothing of it."""
 
 
 class ConsoleObserver:
@@ -52,7 +77,7 @@ class ConsoleObserver:
     def log(self, line: LogText) -> None:
         """Add a line of the log, unless it is shown as an event."""
         if not (line.has_event and self._console.is_live):
-            self._add(line.level, line.text)
+            self._add("INFO" if line.level == PRINTED else line.level, line.text)
 
     def report(self, message: NodeNews) -> None:
         """Show the latest status, and what has happened; other steps are event lines already."""

@@ -223,7 +223,12 @@ class PlainConsole:
 
     def event(self, event: Event) -> None:
         """Print ``HH:MM:SS LEVEL text`` at once."""
-        self._write(event)
+        self._write(str(event))
+
+    def print(self, text: str) -> None:
+        """Print a line as it is; a long one goes on in the next."""
+        for start in range(0, len(text), LINE_CHARACTERS_MAX):
+            self._write(text[start : start + LINE_CHARACTERS_MAX])
 
     def refresh(self, model: ConsoleModel) -> None:
         """Print the summary if it is news and the last one is old enough."""
@@ -233,12 +238,12 @@ class PlainConsole:
         if now_s - self._summary_s < SUMMARY_INTERVAL_S:
             return
         self._summary, self._summary_s = model.summary, now_s
-        self._write(Event(self._wall_text(), "INFO", self._summary))
+        self._write(str(Event(self._wall_text(), "INFO", self._summary)))
 
     def stop(self) -> None:
         """Do nothing: every line was flushed when it was written."""
 
-    def _write(self, event: Event) -> None:
+    def _write(self, line: str) -> None:
         # A pipe that is ready takes a line of up to 4 KiB without waiting (pipe(7)).
         if not _takes_output(self._stream):
             self._dropped_count += 1
@@ -246,9 +251,9 @@ class PlainConsole:
         try:
             if self._dropped_count:
                 text = f"{self._dropped_count} lines were dropped: nobody read this output"
-                self._stream.write(f"{Event(event.time, 'WARNING', text)}\n")
+                self._stream.write(f"{Event(self._wall_text(), 'WARNING', text)}\n")
                 self._dropped_count = 0
-            self._stream.write(f"{str(event)[:LINE_CHARACTERS_MAX]}\n")
+            self._stream.write(f"{line[:LINE_CHARACTERS_MAX]}\n")
             self._stream.flush()
         except OSError:
             return

@@ -117,6 +117,7 @@ class Launcher:
             self._stop_all()
         finally:
             self._kill_all()
+            self._hear_last_words()
             self._signals.close()
             self._selector.close()
             os.close(self._log_fd)
@@ -177,6 +178,12 @@ class Launcher:
                 except ProcessLookupError:
                     continue
         self._wait(self._are_gone, 5.0)
+
+    def _hear_last_words(self) -> None:
+        """Take what nodes that have ended had still to report, as what their tasks printed."""
+        for node in self._nodes:
+            while not node.pipe.closed and node.pipe.poll():
+                self._on_report(node)
 
     # -- events ---------------------------------------------------------------------------
 

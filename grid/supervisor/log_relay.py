@@ -13,6 +13,9 @@ from grid.process.child import EVENT_MARK
 from grid.wire.family import LogText
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+PRINTED = "PRINTED"
+"""In place of the level of a line that has none: a task's ``print``, a crash's traceback."""
+
 LINE_BYTES_MAX = 4096
 """A longer line is cut here; the rest of it follows as a line of its own."""
 
@@ -27,7 +30,7 @@ class LogRelay:
         self._partial = b""
 
     def read(self) -> list[LogText]:
-        """Return each line that is complete now."""
+        """Return each line that is complete now; of one without a level, that is `PRINTED`."""
         try:
             data = self._partial + os.read(self.read_fd, 65_536)
         except BlockingIOError:
@@ -53,5 +56,5 @@ def _parsed(piece: bytes) -> LogText:
     front, _, text = line.partition(" ")
     level = front.removesuffix(EVENT_MARK)
     if level not in LEVELS:
-        return LogText("INFO", line)
+        return LogText(PRINTED, line)
     return LogText(level, text, has_event=front != level)

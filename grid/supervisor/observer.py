@@ -20,7 +20,7 @@ class Observer(Protocol):
         """Something a person should read."""
 
     def log(self, line: LogText) -> None:
-        """A line that a process of the node has printed or logged."""
+        """A line that a process of the node has logged; or printed, then its level is `PRINTED`."""
 
     def report(self, message: NodeNews) -> None:
         """A step of the node's life, or of the cluster's, as its network process reports it."""

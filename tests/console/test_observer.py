@@ -8,15 +8,16 @@ import time
 
 from rich.console import Console
 
-from grid.console.observer import ConsoleObserver
+from grid.console.observer import ConsoleObserver, QuietObserver
 from grid.console.terminal import LiveConsole, PlainConsole
+from grid.supervisor.log_relay import PRINTED
 from grid.wire.family import Admitted, EventSeen, Listening, LogText, StartFailed, StatusSnapshot
 
 from .samples import event
 
 JOINED = EventSeen(event("ann", "cat (9995b463, 192.0.2.3:7701) joined", 1_700_000_000.0))
 JOINED_IN_LOG = LogText("INFO", "joined member=cat id=9995b463", has_event=True)
-PRINTED = LogText("INFO", "counting words")
+COUNTING = LogText(PRINTED, "counting words")
 WARNED = LogText("WARNING", "connection dropped reason=bad")
 
 
@@ -27,6 +28,24 @@ def live_observer(names_tellers: bool = False) -> ConsoleObserver:
 
 def shown_by(observer: ConsoleObserver) -> list[tuple[str, str]]:
     return [(line.level, line.text) for line in observer.model.events]
+
+
+def test_beside_a_program_s_output_only_prints_and_trouble_are_shown():
+    stream = io.StringIO()
+    observer = QuietObserver(PlainConsole(stream))
+    observer.report(Admitted())
+    observer.event("INFO", "n2 has joined")
+    observer.log(LogText(PRINTED, "local-1: hello from a task"))
+    observer.log(LogText("WARNING", "local-1: worker (pid 7) was killed by SIGKILL"))
+    printed, warning = stream.getvalue().splitlines()
+    assert printed == "local-1: hello from a task"
+    assert warning.endswith(" WARNING local-1: worker (pid 7) was killed by SIGKILL")
+
+
+def test_what_a_task_prints_is_information_on_a_console():
+    stream = io.StringIO()
+    ConsoleObserver(PlainConsole(stream)).log(COUNTING)
+    assert stream.getvalue().endswith(" INFO counting words\n")
 
 
 def test_the_steps_of_a_node_s_life_become_lines():
@@ -57,11 +76,11 @@ def test_live_console_shows_events_at_their_time_instead_of_their_log_lines() ->
 
 def test_live_console_shows_what_is_no_event_as_it_is_logged() -> None:
     observer = live_observer()
-    observer.log(PRINTED)
+    observer.log(COUNTING)
     observer.log(WARNED)
     observer.event("ERROR", "this node keeps failing; giving up")
     assert shown_by(observer) == [
-        ("INFO", PRINTED.text),
+        ("INFO", COUNTING.text),
         ("WARNING", WARNED.text),
         ("ERROR", "this node keeps failing; giving up"),
     ]
@@ -78,8 +97,10 @@ def test_output_that_is_no_terminal_has_the_log_and_not_the_events() -> None:
     stream = io.StringIO()
     observer = ConsoleObserver(PlainConsole(stream))
     observer.report(JOINED)
-    for line in (JOINED_IN_LOG, PRINTED, WARNED):
+    for line in (JOINED_IN_LOG, COUNTING, WARNED):
         observer.log(line)
     assert [line.split(maxsplit=1)[1] for line in stream.getvalue().splitlines()] == [
-        f"{line.level} {line.text}" for line in (JOINED_IN_LOG, PRINTED, WARNED)
+        f"INFO {JOINED_IN_LOG.text}",
+        f"INFO {COUNTING.text}",
+        f"WARNING {WARNED.text}",
     ]

@@ -139,6 +139,16 @@ def test_plain_event_is_one_line_flushed_at_once() -> None:
         console.stop()
 
 
+def test_a_printed_line_is_written_as_it_is_and_none_of_it_is_dropped() -> None:
+    """A task's output has no level, and blanks may matter."""
+    console, stream, _ = plain_console()
+    console.print("n1:   indented\tby a task")
+    console.print("x" * 2000)
+    first, *pieces = stream.getvalue().splitlines()
+    assert first == "n1:   indented\tby a task"
+    assert "".join(pieces) == "x" * 2000
+
+
 def test_plain_summary_is_printed_once_while_nothing_changes() -> None:
     """Silence means all as before."""
     console, stream, set_clock = plain_console()
@@ -214,7 +224,7 @@ def test_plain_console_drops_lines_that_nobody_reads_and_counts_them() -> None:
     """A reader that has stopped must not stop the supervisor."""
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb"), os.fdopen(write_end, "w", encoding="utf-8") as stream:
-        console = PlainConsole(stream)
+        console = PlainConsole(stream, wall_text=lambda: "12:00:01")
         os.set_blocking(write_end, False)
         while select.select([], [write_end], [], 0)[1]:
             os.write(write_end, b" " * 4096)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from grid.process.child import EVENT_MARK
-from grid.supervisor.log_relay import LEVELS, LINE_BYTES_MAX, LogRelay
+from grid.supervisor.log_relay import LEVELS, LINE_BYTES_MAX, PRINTED, LogRelay
 from grid.wire.family import LogText
 
 
@@ -48,9 +48,9 @@ def test_line_that_an_event_says_better_is_known_by_its_mark(relay: LogRelay, le
         "NEWS* starred",
     ],
 )
-def test_line_without_a_level_is_information(relay: LogRelay, line: str) -> None:
+def test_line_without_a_level_was_printed(relay: LogRelay, line: str) -> None:
     os.write(relay.write_fd, line.encode() + b"\n")
-    assert relay.read() == [LogText("INFO", line)]
+    assert relay.read() == [LogText(PRINTED, line)]
 
 
 def test_empty_lines_are_left_out(relay: LogRelay) -> None:
