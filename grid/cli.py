@@ -36,6 +36,7 @@ from grid.console.patience import search_text, told_if_slow
 from grid.console.safety import wait_until_safe
 from grid.console.terminal import PlainConsole, ProgressLine, open_console
 from grid.errors import ConfigError, GridError
+from grid.secret_file import may_be_committed
 from grid.status_commands import add_commands
 from grid.supervisor.launcher import Launcher
 from grid.supervisor.resolve import resolve_keys, resolve_nodes
@@ -279,6 +280,8 @@ def _keygen(options: argparse.Namespace) -> int:
     verb = "wrote a new secret into" if path.exists() else "created"
     configuration.keygen(path, force=options.force)
     print(f"{verb} {path.resolve()}; copy this file to every machine of the cluster")
+    if may_be_committed(path.resolve()):
+        print("git does not ignore this file: take care not to publish the secret", file=sys.stderr)
     return 0
 
 

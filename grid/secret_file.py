@@ -1,7 +1,8 @@
 """The files that hold a secret: read with suspicion, written in one step, for the owner only.
 
 Responsible for: reading cluster.toml and the secret file, with one sentence when that fails;
-putting a secret into the text of a cluster.toml without disturbing it; replacing the file.
+putting a secret into the text of a cluster.toml without disturbing it; replacing the file; seeing
+whether git may publish it.
 
 Not responsible for: what a good secret is, or which of several counts (``config.py``).
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ import tomlkit.exceptions
 from grid.errors import ConfigError
 
 _SECRET_FILE_BYTES_MAX = 65_536
+_GIT_DEADLINE_S = 5.0
 
 
 def read_text(path: Path) -> str:
@@ -105,6 +108,20 @@ def replace_file(target: Path, text: str, name: str) -> None:
     finally:
         # After the rename this name is gone; after a failure the leftover goes.
         temporary.unlink(missing_ok=True)
+
+
+def may_be_committed(path: Path) -> bool:
+    """Whether the file lies in a git work tree and nothing keeps it out of a commit."""
+    try:
+        ended = subprocess.run(
+            ["git", "-C", path.parent, "check-ignore", "--quiet", path.name],
+            capture_output=True,
+            timeout=_GIT_DEADLINE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False  # Without git there is no commit.
+    return ended.returncode == 1  # 0: it is ignored and not tracked. 128: there is no work tree.
 
 
 def _keep_owner(descriptor: int, target: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,26 @@ def test_keygen_writes_a_secret_and_refuses_to_replace_it(
     assert main(["keygen", "--force", "--config", str(path)]) == 0
     assert path.read_text() != first
     assert "copy this file to every machine" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_keygen_warns_of_a_secret_that_may_be_committed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GIT_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def warning() -> str:
+        assert main(["keygen", "--force"]) == 0
+        return capsys.readouterr().err
+
+    assert warning() == ""
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    assert "git does not ignore this file" in warning()
+    Path(".gitignore").write_text("cluster.toml\n")
+    assert warning() == ""
+    subprocess.run(["git", "add", "--force", "cluster.toml"], check=True)
+    assert "git does not ignore this file" in warning()
 
 
 def test_token_is_made_of_the_secret_and_does_not_show_it(
