@@ -24,6 +24,7 @@ from grid.demo.stage import Stage, stage
 from grid.errors import GridError
 from grid.hosts.interruption import ended_as_by_ctrl_c
 from grid.hosts.network import lacking
+from grid.hosts.owner import new_token
 
 ALL = "all"
 DEMOS = ("formation", "speedup", "failure", "rejoin")
@@ -60,7 +61,7 @@ def _show(options: argparse.Namespace, narrator: Narrator) -> dict[str, Any]:
     wanted = DEMOS if options.demo == ALL else (options.demo,)
     recordings = _recordings_folder(options.recordings)
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory(prefix="grid-demo-books-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{new_token()}-books-") as folder:
         books = None
         if WITH_BOOKS & set(wanted):
             books = Books(

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from grid.hosts.owner import new_token
 
 PERIOD_US = 10_000
 """Short, so that a slow host is slow evenly: with the usual 100 ms it would stall for most of it,
@@ -67,13 +68,19 @@ def find_hierarchy(mounts: str) -> Hierarchy | None:
     return None
 
 
+def folder() -> Path | None:
+    """Return where the groups of this machine are; None if none can be made."""
+    hierarchy = find_hierarchy(Path("/proc/mounts").read_text())
+    return None if hierarchy is None else hierarchy.folder
+
+
 @functools.cache
 def unavailable() -> str:
     """Return why no CPU quota can be set here; empty if one can."""
     hierarchy = find_hierarchy(Path("/proc/mounts").read_text())
     if hierarchy is None:
         return "no control group hierarchy with the CPU controller is mounted"
-    probe = CpuGroup(f"grid-{secrets.token_hex(4)}-probe", 1.0)
+    probe = CpuGroup(f"{new_token()}-probe", 1.0)
     try:
         probe.create()
     except OSError as error:

@@ -1,6 +1,7 @@
 """What ends a program that has made hosts: whatever it is, nothing is to be left behind.
 
-Not here: Ctrl-C, which is a KeyboardInterrupt anyway; SIGKILL, for which nobody can do anything.
+Not here: Ctrl-C, which is a KeyboardInterrupt anyway; SIGKILL, whose leftovers the next program
+removes (``leftovers.py``).
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grid.errors import GridError
+from grid.hosts.owner import new_token
 
 FOLDER = Path("/run/netns")
 """Where `ip netns` keeps its names."""
@@ -54,7 +54,7 @@ def unavailable() -> str:
     if lacking:
         return f"there is no {', '.join(lacking)}"
     # Root of a container may still lack the right, and a kernel the module: only trying tells.
-    probe = Namespace(f"grid-{secrets.token_hex(4)}-probe")
+    probe = Namespace(f"{new_token()}-probe")
     try:
         probe.create()
         probe.ip("link add name lan0 type bridge")

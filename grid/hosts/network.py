@@ -2,8 +2,9 @@
 
 ``with lan(hosts=4) as net:`` makes four hosts on one LAN. Each is a network namespace with an
 Ethernet interface, a state folder and, if wanted, a CPU quota; the LAN is a bridge in one more
-namespace, so the machine's own network is not touched. Everything is named after a random token
-and taken down at the end of the block, whatever has happened in it.
+namespace, so the machine's own network is not touched. Everything is named after a token and taken
+down at the end of the block, whatever has happened in it. What a program leaves that is killed goes
+when the next network is made.
 
 Needs root, iproute2, nftables and util-linux; `lacking` says what is missing.
 """
@@ -22,7 +23,9 @@ from grid.errors import GridError
 from grid.hosts import cgroup, netns
 from grid.hosts.cgroup import CpuGroup
 from grid.hosts.host import Host
+from grid.hosts.leftovers import remove_leftovers
 from grid.hosts.netns import DEADLINE_S, FOLDER, Namespace
+from grid.hosts.owner import new_token
 from grid.hosts.switch import Faults, Lan, Protocol, Switch
 
 POLL_S = 0.05
@@ -140,14 +143,15 @@ class Network:
 
 @contextlib.contextmanager
 def lan(hosts: int, cpu_quota: float | None = None) -> Iterator[Network]:
-    """Make hosts on one LAN for the length of a ``with`` block.
+    """Make hosts on one LAN for the length of a ``with`` block; first remove what the dead left.
 
     Args:
         hosts: how many; they are called h1, h2 and so on, at 10.77.0.1, 10.77.0.2 and so on.
         cpu_quota: cores that each host may use (0.1 at least); None: no limit. Ask
             `lacking` first.
     """
-    token = f"grid-{secrets.token_hex(4)}"
+    remove_leftovers()
+    token = new_token()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{token}-"))
         network = Network(token, Path(folder), stack, cpu_quota)
@@ -158,10 +162,8 @@ def lan(hosts: int, cpu_quota: float | None = None) -> Iterator[Network]:
 
 def left_behind(token: str) -> list[str]:
     """Return what is left of a network: namespaces, control groups, folders, processes."""
-    hierarchy = cgroup.find_hierarchy(Path("/proc/mounts").read_text())
-    folders = [FOLDER, Path(tempfile.gettempdir())]
-    folders += [hierarchy.folder] if hierarchy is not None else []
-    found = [str(path) for folder in folders for path in folder.glob(f"{token}-*")]
+    folders = [FOLDER, Path(tempfile.gettempdir()), cgroup.folder()]
+    found = [str(path) for folder in folders if folder for path in folder.glob(f"{token}-*")]
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             # The environment of each process names its state folder, which has the token.

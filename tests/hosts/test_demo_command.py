@@ -56,7 +56,7 @@ def test_small_run_of_all_writes_the_figures_and_the_recordings(
 
 def check_nothing_is_left(narration: str) -> None:
     """Look for whatever has the token that the path of the hosts' cluster.toml begins with."""
-    token = re.search(r"--config \S*/(grid-[0-9a-f]{8})-", narration)
+    token = re.search(r"--config \S*/(grid(?:-\d+){3}-[0-9a-f]{8})-", narration)
     assert token is not None, narration
     assert left_behind(token[1]) == []
 
