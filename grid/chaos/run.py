@@ -201,8 +201,9 @@ class Run:
             report = {"lost": found.lost, "reported_at_most": found.reported_at_most}
             self.tally.promotion_reports.append(report)
         self._narrator.say(
-            f"judged {findings.operations:,} operations: {findings.verdict}; {findings.lost} "
-            f"acknowledged writes lost, {findings.lost_unreported} of them unreported, "
+            f"judged {findings.operations:,} operations, {findings.applies:,} of them applies: "
+            f"{findings.verdict}; {findings.lost} acknowledged writes lost, "
+            f"{findings.lost_unreported} of them unreported, "
             f"{found.reported_at_most} reported at most, {findings.stale_reads} stale reads"
         )
         for example in findings.examples:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from grid.client.entries.tokens import WriteToken
@@ -35,6 +35,22 @@ class Entries(Protocol):
 
     def increment(self, key: str, amount: int = 1, *, ack: Ack = None) -> Any:
         """Add; return the sum."""
+
+    def apply(
+        self, key: str, fn: Callable[..., int], /, *args: float, default: int, ack: Ack = None
+    ) -> int:
+        """Store what the function makes of the value, where that is; return it."""
+
+    def apply_many(
+        self,
+        keys: Iterable[str],
+        fn: Callable[..., int],
+        /,
+        *args: float,
+        default: int,
+        ack: Ack = None,
+    ) -> dict[str, int]:
+        """Do so with many."""
 
 
 class Client(Protocol):

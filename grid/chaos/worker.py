@@ -1,8 +1,9 @@
 """One client thread: it reads and writes, and writes down what it did and saw.
 
 Half of the acknowledged writes are synchronous (``ack="backup"``): singles, several at once,
-deletes and increments; the other half are asynchronous singles, which have tokens to ask by. What a
-kill may lose without a token to ask about it would prove nothing, so there is none of it.
+deletes and increments, some of these by `apply`; the other half are asynchronous singles, which
+have tokens to ask by. What a kill may lose without a token to ask about it would prove nothing, so
+there is none of it.
 
 Runs in: a thread of its own; it shares the gate, the keys and the availability with the others.
 """
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
+from grid.chaos.at_data import counted
 from grid.chaos.availability import Availability
 from grid.chaos.gate import Gate
 from grid.chaos.keyspace import KeySpace
@@ -25,6 +27,12 @@ from grid.verification.history import ABSENT, Kind, Operation, Outcome
 
 MANY = 6
 """Keys of an operation on several."""
+
+MANY_APPLIED = 12
+"""The same of functions: a kill in the middle finds some of them applied and none answered."""
+
+APPLY_PAUSE_S_MAX = 0.002
+"""How long a function keeps its worker. A kill meets few applies that take no time."""
 
 BEHIND_MAX_S = 1.0
 """After a longer wait a worker does not make up for what it has missed."""
@@ -39,6 +47,8 @@ class Shares(NamedTuple):
     put_sync: float = 0.9
     put_many: float = 0.915
     delete: float = 0.9575
+    increment: float = 0.987
+    apply: float = 0.997
 
 
 SHARES = Shares()
@@ -100,8 +110,12 @@ class Worker:
             self._put_many()
         elif number < SHARES.delete:
             self._delete(self._keys.to_write(self._random))
-        else:
+        elif number < SHARES.increment:
             self._increment(self._random.choice(self._keys.counters))
+        elif number < SHARES.apply:
+            self._apply()
+        else:
+            self._apply_many()
 
     # -- operations -----------------------------------------------------------------------
 
@@ -140,15 +154,7 @@ class Worker:
         """Several at once are one message for each storage process, each of which may fail."""
         keys = sorted({self._keys.to_write(self._random) for _ in range(MANY)})
         values = {key: self._next_value() for key in keys}
-        begin_s = time.monotonic()
-        outcome = Outcome.ACKNOWLEDGED
-        try:
-            self._entries.put_all(values, ack="backup")
-        except GridError as error:
-            outcome = _outcome_of(error)
-        end_s = time.monotonic()
-        for key, value in values.items():
-            self._note(Kind.PUT, key, value, begin_s, end_s, outcome, is_sync=True)
+        self._write_many(Kind.PUT, values, lambda: self._entries.put_all(values, ack="backup"))
 
     def _delete(self, key: str) -> None:
         self._write(
@@ -164,7 +170,28 @@ class Worker:
             is_sync=True,
         )
 
+    def _apply(self) -> None:
+        """It needs a worker as well, so it tells nothing of a partition's availability."""
+        key, pause_s = self._random.choice(self._keys.counters), self._apply_pause_s()
+        self._write_many(
+            Kind.APPLY,
+            {key: ABSENT},
+            lambda: {key: self._entries.apply(key, counted, pause_s, default=0, ack="backup")},
+        )
+
+    def _apply_many(self) -> None:
+        keys = sorted({self._random.choice(self._keys.counters) for _ in range(MANY_APPLIED)})
+        pause_s = self._apply_pause_s()
+        self._write_many(
+            Kind.APPLY,
+            dict.fromkeys(keys, ABSENT),
+            lambda: self._entries.apply_many(keys, counted, pause_s, default=0, ack="backup"),
+        )
+
     # -- parts ----------------------------------------------------------------------------
+
+    def _apply_pause_s(self) -> float:
+        return self._random.uniform(0, APPLY_PAUSE_S_MAX)
 
     def _next_value(self) -> int:
         self._values += 1
@@ -192,6 +219,23 @@ class Worker:
         elif kind is Kind.INCREMENT:
             value = reply
         self._note(kind, key, value, begin_s, end_s, is_sync=is_sync, version=version)
+
+    def _write_many(
+        self,
+        kind: Kind,
+        values: Mapping[str, Hashable],
+        write: Callable[[], Mapping[str, Hashable] | None],
+    ) -> None:
+        """Carry out one synchronous write on several keys; it may return the values."""
+        begin_s = time.monotonic()
+        outcome = Outcome.ACKNOWLEDGED
+        try:
+            values = write() or values
+        except GridError as error:
+            outcome = _outcome_of(error)
+        end_s = time.monotonic()
+        for key, value in values.items():
+            self._note(kind, key, value, begin_s, end_s, outcome, is_sync=True)
 
     def _note(
         self,

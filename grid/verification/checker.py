@@ -134,6 +134,9 @@ class Checker:
             findings.acknowledged += sum(
                 one.is_acknowledged and one.kind is not Kind.READ for one in operations
             )
+            applies = [one for one in operations if one.kind is Kind.APPLY]
+            findings.applies += len(applies)
+            findings.applies_acknowledged += sum(one.is_acknowledged for one in applies)
         self._settle_versions(findings)
         for key_round in self._rounds:
             key_round.judge(answers, quiet.excused, findings)
@@ -151,7 +154,7 @@ class Checker:
         """Return what there is to judge about a key; None if it is as it was, or a counter."""
         operations = self._recorded.get(key, [])
         value = quiet.values.get(key, ABSENT)
-        if key in self._counters or any(one.kind is Kind.INCREMENT for one in operations):
+        if key in self._counters or any(one.is_increment for one in operations):
             self._counters.setdefault(key, Counter())
             return None
         remembered = self._keys.get(key)
@@ -195,7 +198,7 @@ class Checker:
         findings: Findings,
     ) -> None:
         operations = self._recorded.get(key, [])
-        increments = [one for one in operations if one.kind is Kind.INCREMENT]
+        increments = [one for one in operations if one.is_increment]
         if increments:
             counter.partition = increments[0].partition
         elif _number(quiet.values.get(key)) == counter.shown:

@@ -15,6 +15,9 @@ class Findings:
     operations: int = 0
     acknowledged: int = 0
     """Acknowledged writes."""
+    applies: int = 0
+    """Those of `operations` that were functions at the data."""
+    applies_acknowledged: int = 0
     lost: int = 0
     """Acknowledged writes that are neither there nor overwritten: reported or not."""
     lost_reported: int = 0

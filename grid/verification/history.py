@@ -28,6 +28,8 @@ class Kind(IntEnum):
     DELETE = 1
     READ = 2
     INCREMENT = 3
+    APPLY = 4
+    """An increment, by a function that ran at the data."""
 
 
 class Outcome(IntEnum):
@@ -65,6 +67,11 @@ class Operation:
     def is_acknowledged(self) -> bool:
         """Whether the client was told that it is done."""
         return self.outcome is Outcome.ACKNOWLEDGED
+
+    @property
+    def is_increment(self) -> bool:
+        """Whether it adds one to a counter, however."""
+        return self.kind in (Kind.INCREMENT, Kind.APPLY)
 
     @property
     def epoch(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,9 @@ class Lies:
     reads_stale: bool = False
     resurrects: bool = False
     counts_twice: bool = False
+    applies_twice: bool = False
+    forgets_applies: bool = False
+    """What a function returns is answered, and not stored."""
     reorders: bool = False
     stays_unsafe: bool = False
     breaks_every: int = 0
@@ -255,6 +258,31 @@ class FakeMap:
             twice = self.cluster.lies.counts_twice
             self.cluster.write(self.name, key, total + twice, ack)
             return total
+
+    def apply(
+        self, key: str, fn: Callable[..., int], /, *args: float, default: int, ack: Ack = None
+    ) -> int:
+        with self.cluster.lock:
+            value = self.cluster.data.get((self.name, key), default)
+            new = fn(value, *args)
+            stored = value if self.cluster.lies.forgets_applies else new
+            twice = self.cluster.lies.applies_twice
+            self.cluster.write(self.name, key, fn(new, *args) if twice else stored, ack)
+            return new
+
+    def apply_many(
+        self,
+        keys: Iterable[str],
+        fn: Callable[..., int],
+        /,
+        *args: float,
+        default: int,
+        ack: Ack = None,
+    ) -> dict[str, int]:
+        try:
+            return {key: self.apply(key, fn, *args, default=default, ack=ack) for key in keys}
+        except PartitionLostError as error:
+            raise PartitionLostError("others are written", "unknown") from error
 
 
 def partition_of(key: str) -> int:

@@ -30,6 +30,7 @@ def test_small_run_with_a_kill_writes_the_figures(
     assert list(document)[: len(ASKED_FOR)] == ASKED_FOR
     assert (document["nodes"], document["seed"], document["kills"]) == (3, 4, 1)
     assert document["acknowledged"] >= 300
+    assert document["applies"] >= document["applies_acknowledged"] >= 1
     assert document["restarts"] == 1
     assert "killed node-" in captured.err
     assert "verdict" in captured.out

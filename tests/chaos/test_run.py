@@ -68,6 +68,7 @@ def test_good_cluster_is_clean_through_kills_and_restarts() -> None:
     assert document["lost"] == document["lost_reported"] >= 1
     assert document["search_gave_up"] == 0
     assert document["acknowledged"] >= WISHES.writes_per_kill
+    assert document["applies"] == document["applies_acknowledged"] >= 1
     assert any(line.startswith("killed fake-") for line in notes.said)
 
 
@@ -91,9 +92,14 @@ def test_lost_partition_is_accepted_and_its_writes_are_reported() -> None:
         (Lies(reads_stale=True), {"stale_reads"}),
         (Lies(resurrects=True), {"stale_reads"}),
         (Lies(counts_twice=True), {"applied_twice"}),
+        (Lies(applies_twice=True), {"applied_twice"}),
+        (Lies(forgets_applies=True), {"sync_lost", "lost_unreported"}),
         (Lies(reorders=True), {"reordered"}),
     ],
-    ids=["lost", "sync lost", "stale", "resurrected", "twice", "reordered"],
+    ids=[
+        *("lost", "sync lost", "stale", "resurrected"),
+        *("twice", "applied twice", "apply lost", "reordered"),
+    ],
 )
 def test_lie_is_found(lies: Lies, found: set[str]) -> None:
     chaos, _, _ = run(lies, dataclasses.replace(WISHES, kills_max=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grid.chaos.nodes import LocalNodes
 from grid.chaos.target import Client, Entries, Nodes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     def client_of(grid: Grid) -> Client:
         return grid
 
-    def entries_of(entries: Map[str, object]) -> Entries:
+    def entries_of(entries: Map[str, Any]) -> Entries:
         return entries
 
     def nodes_of(nodes: LocalNodes) -> Nodes:

@@ -10,6 +10,7 @@ import pytest
 from grid.chaos.availability import Availability
 from grid.chaos.gate import Gate
 from grid.chaos.keyspace import KeySpace
+from grid.chaos.target import Entries
 from grid.chaos.worker import Worker
 from grid.errors import GridError, OperationError
 from grid.types import PARTITION_COUNT
@@ -17,6 +18,7 @@ from grid.verification.history import Kind, Outcome
 from tests.chaos.fakes import FakeCluster, FakeMap
 
 KEYS = KeySpace(keys_per_partition=1, counters=2)
+CALLS = {name for name in vars(Entries) if not name.startswith("_")}
 
 
 class BrokenMap(FakeMap):
@@ -27,7 +29,7 @@ class BrokenMap(FakeMap):
         self.error = error
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("get", "get_all", "put", "put_all", "delete", "increment"):
+        if name in CALLS:
 
             def fail(*arguments: object, **options: object) -> None:
                 raise self.error
@@ -60,6 +62,21 @@ def test_writes_have_values_of_their_own_and_async_ones_a_version() -> None:
     assert len({one.value for one in puts}) == len(puts)
     assert all(one.version for one in puts if not one.is_sync)
     assert all(one.client == 3 and one.begin_s <= one.end_s < math.inf for one in puts)
+
+
+def test_applies_return_sums_as_increments_do() -> None:
+    cluster = FakeCluster()
+    worker = worker_on(FakeMap(cluster, "chaos"))
+    for _ in range(1_000):
+        worker.step()
+    increments = [one for one in worker.operations if one.is_increment]
+    applies = [one for one in increments if one.kind is Kind.APPLY]
+    assert 1_000 / 100 < len(applies) < len(increments)
+    assert all(one.is_sync for one in applies)
+    for key in KEYS.counters:
+        sums = [one.value for one in increments if one.key == key]
+        assert sums == [*range(1, len(sums) + 1)]
+        assert cluster.data["chaos", key] == len(sums)
 
 
 @pytest.mark.parametrize(
