@@ -1,7 +1,7 @@
-"""What simulated clients do: single writes and reads of few keys, told to the checker.
+"""What simulated clients do: single writes and reads of few keys, and applies to some counters.
 
-Half of the writes ask for a backup. Each client does one thing after the other; `pause` lets all
-finish, which is a quiet moment in the checker's sense.
+All of it is told to the checker. Half of the writes ask for a backup. Each client does one thing
+after the other; `pause` lets all finish, which is a quiet moment in the checker's sense.
 
 Not here: faults (``data_trial.py``), judgements (``verification/``).
 """
@@ -14,16 +14,21 @@ from random import Random
 from typing import Any
 
 from grid.client.entries.entry_operations import EntryOperations, value_of
+from grid.client.requests.steps import Operation as ClientOperation
 from grid.errors import GridError, OperationError
+from grid.simulation.applying import Applies
 from grid.simulation.clients import SimulatedClient
 from grid.simulation.cluster import SimulatedCluster
 from grid.storage.messages import Survived
 from grid.storage.options import StorageOptions
+from grid.storage.record import version_of
 from grid.verification.checker import Checker
 from grid.verification.history import Kind, Operation, Outcome
 from grid.wire.keys import encode_key
+from grid.wire.values import decode_record
 
 MAP = "m"
+COUNTERS = 16
 PAUSE_S_MEAN = 0.2
 """Of a client between two operations."""
 
@@ -43,8 +48,12 @@ class Workload:
             client.number: EntryOperations(MAP, client.core, StorageOptions())
             for client in self._clients
         }
+        self._applies = {
+            client.number: Applies(MAP, client.core, self._random) for client in self._clients
+        }
         self.keys = [f"key-{number}" for number in range(keys)]
-        self.partitions = {key: int(encode_key(key, 64)[0]) for key in self.keys}
+        self.counters = [f"count-{number}" for number in range(COUNTERS)]
+        self.partitions = {key: int(encode_key(key, 64)[0]) for key in [*self.keys, *self.counters]}
         self._values = count(1)
         self._busy: set[int] = set()
         self._waiting: dict[int, SimulatedClient] = {}
@@ -100,12 +109,16 @@ class Workload:
         is_sync = self._random.random() < 0.5
         entries, core = self._maps[client.number], client.core
         value: int | None = None
+        operation: ClientOperation[Any]
         if dice < 0.5:
             kind, value = Kind.PUT, next(self._values)
             operation = core.on_partition(*entries.putting(key, value, None, is_sync))
         elif dice < 0.6:
             kind = Kind.DELETE
             operation = core.on_partition(*entries.deleting(key, is_sync))
+        elif dice < 0.7:
+            kind, key = Kind.APPLY, self._random.choice(self.counters)
+            operation = self._applies[client.number].counting(key, with_backup=is_sync)
         else:
             kind, is_sync = Kind.READ, False
             operation = core.on_partition(*entries.getting(key))
@@ -115,9 +128,11 @@ class Workload:
         def ended(reply: Any, error: GridError | None) -> None:
             outcome, version, seen, done = Outcome.ACKNOWLEDGED, 0, value, kind
             if error is not None:
-                is_unknown = isinstance(error, OperationError) and error.outcome == "unknown"
-                outcome = Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
-                self.refused += not is_unknown
+                is_refused = isinstance(error, OperationError) and error.outcome == "not_applied"
+                outcome = Outcome.REFUSED if is_refused else Outcome.UNKNOWN
+                self.refused += is_refused
+            elif kind is Kind.APPLY:
+                seen, version = decode_record(reply), int.from_bytes(version_of(reply), "big")
             elif kind is Kind.READ:
                 seen = value_of(reply, None)
             elif kind is Kind.DELETE and not reply.count:
@@ -150,7 +165,7 @@ class Workload:
         """Read every key."""
         values: dict[Hashable, Hashable] = {}
         client, entries = self._clients[0], self._maps[self._clients[0].number]
-        left = list(self.keys)
+        left = list(self.partitions)
 
         def next_one() -> None:
             if not left:

@@ -9,12 +9,16 @@ from itertools import count
 
 import pytest
 
+from grid.client.processing.entry_processing import Applying, Entry
+from grid.client.requests.core import MakeRequest
 from grid.replication import receiving
 from grid.simulation.data_trial import DataOutcome, DataPlan, DataTrial
 from grid.storage.applying import Admit
 from grid.storage.applying import apply as really_apply
 from grid.storage.changes import AnyChange, Change
+from grid.storage.messages import Get
 from grid.storage.partition import Partition, Table
+from grid.storage.results import ClientResults
 
 SEEDS = range(40)
 FAILED_ONCE = (
@@ -38,6 +42,7 @@ def test_ten_minutes_of_faults_do_no_harm_that_is_not_reported(seed: int) -> Non
     outcome = run(DataPlan(seed=seed, minutes=10.0))
     assert outcome.is_clean, outcome.document()
     assert outcome.findings.acknowledged > 5_000
+    assert outcome.findings.applies_acknowledged > 500
     assert sum(outcome.faults.values()) > 20
 
 
@@ -91,4 +96,26 @@ def test_entry_that_comes_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Table, "remove", forget_to_remove)
     outcome = run(DataPlan(seed=1, minutes=2.0))
     assert outcome.findings.stale_reads + outcome.findings.lost_unreported > 0
+    assert not outcome.is_clean
+
+
+def test_apply_that_does_not_ask_whether_it_was_done_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look(self: Applying, entry: Entry) -> MakeRequest:
+        partition_id, key, _ = entry
+        return lambda request, epoch: Get(request, "m", partition_id, epoch, key)
+
+    monkeypatch.setattr(Applying, "_looking", look)
+    outcome = run(DataPlan(seed=1, minutes=2.0))
+    assert outcome.findings.duplicated > 0
+    assert not outcome.is_clean
+
+
+def test_apply_that_is_done_again_because_its_result_was_not_kept_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ClientResults, "add", lambda *_: None)
+    outcome = run(DataPlan(seed=1, minutes=2.0))
+    assert outcome.findings.applied_twice > 0
     assert not outcome.is_clean
