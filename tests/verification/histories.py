@@ -39,6 +39,11 @@ def increment(total: object, begin_s: float, end_s: float, **others: object) -> 
     return _operation(Kind.INCREMENT, total, begin_s, end_s, {"key": "n", **others})
 
 
+def by_apply(operation: Operation) -> Operation:
+    """The same increment by a function at the data."""
+    return dataclasses.replace(operation, kind=Kind.APPLY)
+
+
 def unknown(operation: Operation) -> Operation:
     """The same operation if nobody ever said what became of it."""
     return dataclasses.replace(operation, outcome=Outcome.UNKNOWN, end_s=math.inf, version=0)

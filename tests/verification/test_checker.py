@@ -16,6 +16,7 @@ from grid.verification.history import Kind, Loss, Operation
 from tests.verification.histories import (
     Cluster,
     History,
+    by_apply,
     correct_history,
     delete,
     increment,
@@ -338,6 +339,16 @@ def test_loss_of_increments_is_reported_or_not() -> None:
     assert judged(*made, shows={"n": 1}, answers={made[2]: False}).lost_unreported == 1
     lost = judged(*made, shows={}, losses=[Loss(1, 4.0, 5.0)])
     assert (lost.lost_with_partition, lost.is_clean) == (3, True)
+
+
+def test_applies_count_with_the_increments_of_their_key_and_beside_them() -> None:
+    applies = [by_apply(increment(2, 2, 3)), by_apply(increment(3, 4, 5))]
+    made = [increment(1, 0, 1), *applies, by_apply(unknown(increment(None, 6, 7)))]
+    findings = judged(*made, shows={"n": 4})
+    assert (findings.applies, findings.applies_acknowledged, findings.is_clean) == (3, 2, True)
+    assert judged(*made, shows={"n": 5}).applied_twice == 1
+    assert judged(*made, shows={"n": 2}).lost_unreported == 1
+    assert judged(*applies, increment(3, 6, 7), shows={"n": 3}).duplicated == 1
 
 
 def test_examples_name_the_operation_and_are_few() -> None:
