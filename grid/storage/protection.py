@@ -39,6 +39,16 @@ def survived(request: Survived, partitions: Partitions) -> Reply:
     return Done(request.request, int(has_survived))
 
 
+def told_when_safe(done: Done, held: Partition) -> Reply | Held:
+    """Tell of a write when the backup has it, for that may have been asked of it.
+
+    Its entry may have been written since by somebody who did not ask, so readers do not wait.
+    """
+    sequence = done.version % (1 << SEQUENCE_BITS)
+    is_safe = held.confirmed >= sequence or not held.is_protected
+    return done if is_safe else Held(done, ((held, sequence),))
+
+
 def check_protected(chosen: Iterable[Partition]) -> None:
     """Raise RefusedError unless all these have a complete backup."""
     for held in chosen:

@@ -49,7 +49,7 @@ from grid.storage.messages import (
 from grid.storage.options import StorageOptions
 from grid.storage.partition import Partition, Table
 from grid.storage.partitions import Partitions, RefusedError
-from grid.storage.protection import check_protected, flush, survived
+from grid.storage.protection import check_protected, flush, survived, told_when_safe
 from grid.storage.record import SEQUENCE_BITS, VERSION_BYTES, added, version_of
 from grid.storage.replies import Held, found
 from grid.storage.results import KeptResult, kept
@@ -150,8 +150,7 @@ class Store:
         done = known.results.get(number)
         if not isinstance(done, Done):
             raise RefusedError(RefusalReason.FORGOTTEN, request.partition)
-        reply = Done(request.request, done.count, done.version)
-        return self._when_confirmed(held, request, reply)
+        return told_when_safe(Done(request.request, done.count, done.version), held)
 
     def _put(self, request: Put) -> Reply | Held:
         number, key, value = request.request, request.key, request.value

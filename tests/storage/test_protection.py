@@ -7,7 +7,7 @@ import pytest
 from grid.storage.messages import Done, Flush, RefusalReason, Survived
 from grid.storage.partition import HISTORY_MAX
 from grid.storage.partitions import Partitions, RefusedError
-from grid.storage.protection import check_protected, flush, survived
+from grid.storage.protection import check_protected, flush, survived, told_when_safe
 from grid.storage.replies import Held
 
 
@@ -32,6 +32,16 @@ def test_first_partition_without_a_backup_is_named() -> None:
     with pytest.raises(RefusedError) as raised:
         check_protected([partitions.by_id[1], partitions.by_id[2]])
     assert (raised.value.reason, raised.value.partition) == (RefusalReason.NO_BACKUP, 2)
+
+
+def test_write_is_told_of_when_the_backup_has_it_or_there_is_none() -> None:
+    held, done = partitions_of(1).by_id[1], Done(5, 1, (1 << 40) + 3)
+    held.sequence = 4
+    assert told_when_safe(done, held) == done
+    held.is_protected = True
+    assert told_when_safe(done, held) == Held(done, ((held, 3),))
+    held.confirm(3)
+    assert told_when_safe(done, held) == done
 
 
 def test_what_is_older_than_the_history_is_refused() -> None:

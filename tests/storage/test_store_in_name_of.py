@@ -144,6 +144,23 @@ def test_with_a_backup_the_write_and_whoever_looks_for_it_wait(store: Store) -> 
     assert isinstance(look(store), Done)
 
 
+def test_whoever_looks_for_it_waits_also_when_others_have_written_without_a_backup(
+    store: Store,
+) -> None:
+    confirm(store)
+    protect(store, 1)
+    write = replacing(store, b"new").write
+    assert isinstance(write, PutIf)
+    store.handle(InNameOf(NAME, WithBackup(write)), WORKER)
+    done = store.partitions.by_id[1].sequence
+    assert is_stored(store.handle(Put(8, MAP, 1, 1, b"k", b"newer"), OTHER))
+    again = look(store)
+    assert isinstance(again, Held)
+    confirm(store, 1, done)
+    assert again.is_over
+    assert isinstance(look(store), Done)
+
+
 def test_entry_keeps_its_date_if_so_asked() -> None:
     clock = Clock()
     store = store_serving(1, clock=clock)
