@@ -232,7 +232,8 @@ class Worker:
         try:
             values = write() or values
         except GridError as error:
-            outcome = _outcome_of(error)
+            is_one_apply = kind is Kind.APPLY and len(values) == 1
+            outcome = _outcome_of(error, is_promise=is_one_apply)
         end_s = time.monotonic()
         for key, value in values.items():
             self._note(kind, key, value, begin_s, end_s, outcome, is_sync=True)
@@ -267,8 +268,13 @@ class Worker:
         )
 
 
-def _outcome_of(error: GridError) -> Outcome:
-    """Return what an error leaves open; "applied" is said of calls that did a part."""
+def _outcome_of(error: GridError, *, is_promise: bool = False) -> Outcome:
+    """Return what an error leaves open.
+
+    "applied" is said of calls that did a part; of an apply to one entry it is a promise.
+    """
     if isinstance(error, OperationError) and error.outcome == "not_applied":
         return Outcome.REFUSED
+    if isinstance(error, OperationError) and error.outcome == "applied" and is_promise:
+        return Outcome.ACKNOWLEDGED
     return Outcome.UNKNOWN

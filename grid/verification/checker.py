@@ -108,8 +108,8 @@ class Checker:
             doubted.update(dict.fromkeys(key_round.doubted()))
         for key, counter in self._counters.items():
             operations = self._recorded.get(key, ())
-            acknowledged = [one for one in operations if one.is_acknowledged]
-            if _number(quiet.values.get(key)) < counter.shown + len(acknowledged):
+            acknowledged = [one for one in operations if one.is_increment and one.is_acknowledged]
+            if counter.is_doubtful(acknowledged, _number(quiet.values.get(key))):
                 doubted.update(dict.fromkeys(acknowledged))
         return list(doubted)
 

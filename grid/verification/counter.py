@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from grid.verification.history import Operation, Outcome
+from grid.verification.history import ABSENT, Operation, Outcome
 
 
 @dataclass(slots=True)
@@ -39,6 +39,16 @@ class Counter:
     partition: int = -1
     """Known from its first increment on."""
 
+    def is_doubtful(self, acknowledged: Sequence[Operation], shown: int) -> bool:
+        """Whether some of the increments acknowledged since then are lost, by what it shows now.
+
+        Others of unknown outcome may stand in for them; then some sum has come back twice.
+        """
+        faults = CounterFaults()
+        self._check_sums(acknowledged, faults)
+        is_short = shown < self.shown + len(acknowledged)
+        return is_short or bool(faults.duplicated or faults.reordered)
+
     def settle(
         self, operations: Sequence[Operation], shown: int, *, was_lost: bool
     ) -> CounterFaults:
@@ -58,12 +68,13 @@ class Counter:
         self.shown = shown
         return faults
 
-    def _check_sums(self, acknowledged: list[Operation], faults: CounterFaults) -> None:
-        by_end = sorted(acknowledged, key=lambda one: one.end_s)
+    def _check_sums(self, acknowledged: Sequence[Operation], faults: CounterFaults) -> None:
+        known = [one for one in acknowledged if one.value is not ABSENT]
+        by_end = sorted(known, key=lambda one: one.end_s)
         highest = self.shown
         seen: set[int] = set()
         ended = 0
-        for one in sorted(acknowledged, key=lambda one: one.begin_s):
+        for one in sorted(known, key=lambda one: one.begin_s):
             while by_end[ended].end_s < one.begin_s:
                 highest = max(highest, _sum_of(by_end[ended]))
                 ended += 1

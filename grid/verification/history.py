@@ -46,7 +46,8 @@ class Outcome(IntEnum):
 class Operation:
     """One operation on one key by one client; two are equal only if they are the same.
 
-    `value`: what was written or read; of an increment the sum that came back. `end_s` counts for
+    `value`: what was written or read; of an increment the sum that came back (`ABSENT`: it was
+    applied, and nobody knows the sum). `end_s` counts for
     acknowledged operations only. `is_sync`: acknowledged not before a backup had it. `version`
     (0: not known) and `owner` (who acknowledged; None: not known) belong to acknowledged writes.
     """

@@ -341,6 +341,17 @@ def test_loss_of_increments_is_reported_or_not() -> None:
     assert (lost.lost_with_partition, lost.is_clean) == (3, True)
 
 
+def test_lost_increment_is_asked_about_also_where_one_of_unknown_outcome_hides_it() -> None:
+    lost, hiding = increment(1, 0, 1, version=version(1, 1)), unknown(increment(None, 0, 1))
+    made = [lost, hiding, increment(1, 2, 3, version=version(2, 1), is_sync=True)]
+    checker = Checker()
+    for one in made:
+        checker.record(one)
+    assert lost in checker.examine(Quiet(values={"n": 2}, begin_s=9.0))
+    assert checker.settle({lost: False}).is_clean
+    assert judged(*made, shows={"n": 2}).duplicated == 1
+
+
 def test_applies_count_with_the_increments_of_their_key_and_beside_them() -> None:
     applies = [by_apply(increment(2, 2, 3)), by_apply(increment(3, 4, 5))]
     made = [increment(1, 0, 1), *applies, by_apply(unknown(increment(None, 6, 7)))]

@@ -35,6 +35,20 @@ def test_sum_that_comes_back_twice_or_goes_back_is_found() -> None:
     assert Counter(shown=1).settle([old], 2, was_lost=False).reordered == [old]
 
 
+def test_increment_without_a_sum_counts_and_is_compared_with_no_other() -> None:
+    both = [increment(None, 0, 1), increment(None, 2, 3), increment(1, 4, 5)]
+    faults = Counter().settle(both, 3, was_lost=False)
+    assert (faults.missing, faults.duplicated, faults.reordered) == (0, [], [])
+    assert Counter().settle(both, 2, was_lost=False).missing == 1
+
+
+def test_increments_are_doubtful_when_one_is_missing_or_a_sum_comes_back_twice() -> None:
+    twice = [increment(1, 0, 1), increment(1, 2, 3)]
+    assert Counter().is_doubtful(twice, 1)
+    assert Counter().is_doubtful(twice, 2)
+    assert not Counter().is_doubtful([increment(1, 0, 1), increment(2, 2, 3)], 2)
+
+
 def test_counter_of_a_lost_partition_starts_anew() -> None:
     counter = Counter(shown=5)
     faults = counter.settle([increment(6, 0, 1), increment(1, 4, 5)], 1, was_lost=True)
