@@ -31,6 +31,10 @@ def counted(total: int) -> int:
     return total + 1
 
 
+COUNTED, NOTHING = pickle_once((counted, ())), pickle_once(0)
+LIMITS = StorageOptions()
+
+
 class Applies:
     """Of one client, to the counters of one map."""
 
@@ -44,18 +48,17 @@ class Applies:
 
     def counting(self, key: str, *, with_backup: bool) -> Operation[bytes | None]:
         """Add one; return the record."""
-        limits = StorageOptions()
-        partition, data = encode_key(key, limits.key_bytes_max)
+        partition, data = encode_key(key, LIMITS.key_bytes_max)
         entry = partition, data, next(self._numbers)
         deadline_s = self._core.deadline()
         call = ApplyCall(
             self._map_name,
             self._name,
-            pickle_once((counted, ())),
-            pickle_once(0),
+            COUNTED,
+            NOTHING,
             [entry],
             with_backup,
-            limits.value_bytes_max,
+            LIMITS.value_bytes_max,
             deadline_s - self._core.clock(),
         )
         for attempt in count():
