@@ -12,7 +12,7 @@ import psutil
 from grid import Grid
 from grid.testing import cluster
 
-pair = cluster(nodes=2, workers=1, storage_processes=1, scope="module")
+pair = cluster(nodes=2, workers=1, storage_processes=1, scope="function")
 
 USER_TESTS = {
     "conftest.py": """
@@ -37,11 +37,6 @@ def test_reads_in_the_same_session(one):
 
 def test_it_yields_a_client_of_a_cluster_of_so_many_nodes(pair: Grid):
     assert [node.workers for node in pair.nodes()] == [1, 1]
-    pair.map("seen")["by"] = "the first test"
-
-
-def test_tests_of_one_scope_share_the_cluster(pair: Grid):
-    assert pair.map("seen")["by"] == "the first test"
 
 
 def test_a_user_s_tests_share_it_and_nothing_is_left_of_it(tmp_path: Path):
