@@ -14,7 +14,7 @@ import time
 from grid.console.document import decode
 from grid.console.event_lines import FirstTellers, line_of
 from grid.console.model import ConsoleModel
-from grid.console.model import Event as Line
+from grid.console.model import Event as EventLine
 from grid.console.terminal import NodeConsole, PlainConsole
 from grid.errors import ProtocolError
 from grid.supervisor.log_relay import PRINTED
@@ -43,7 +43,7 @@ class QuietObserver:
     def event(self, level: str, text: str) -> None:
         """Show warnings and worse."""
         if level in ("WARNING", "ERROR", "CRITICAL"):
-            self._console.event(Line(time.strftime("%H:%M:%S"), level, text))
+            self._console.event(EventLine(time.strftime("%H:%M:%S"), level, text))
 
     def log(self, line: LogText) -> None:
         """Show the same of the log; of what was printed, the text."""
