@@ -1,12 +1,11 @@
 """The stream from one storage process to another: numbered parcels, sent again until receipted.
 
-Responsible for: order and repetition over links that may lose what is on its way when they break;
-the allowance, by which the receiver knows what is lost with the sender; how much of fills is on its
-way.
+Responsible for: order over links that may lose what is on its way when they break; the allowance,
+by which the receiver knows what is lost with the sender; how much of fills is on its way.
 
-Not responsible for: the window of each copy (``outlet.py``), what a fill consists of
-(``fills.py``), what the receiver does (``receiving.py``), which copies there are and what follows
-from a full window (``primaries.py``).
+Not responsible for: what is sent again and when (``unreceipted.py``), the window of each copy
+(``outlet.py``), what a fill consists of (``fills.py``), what the receiver does (``receiving.py``),
+which copies there are and what follows from a full window (``primaries.py``).
 
 Theory of operation. Changes wait until somebody waits for them, until they are old or many
 enough; then they travel as one parcel. A receipt is cumulative. All that is not receipted is kept,
@@ -22,35 +21,23 @@ allowance less the writes received.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from grid.replication.agenda import Agenda
 from grid.replication.fills import Fills
 from grid.replication.messages import FillBegin, FillEnd, Item, Parcel, Receipt, encode_stream
 from grid.replication.options import ReplicationOptions
-from grid.replication.outlet import CopyOutlet, CopyState, SentParcel
+from grid.replication.outlet import CopyOutlet, CopyState
+from grid.replication.unreceipted import SentParcel, Unreceipted
 
 PARCEL_BYTES = 256 * 1024
 """So much is sent without waiting for more."""
-
-RESEND_S, RESEND_MAX_S = 0.2, 1.0
-"""Without a receipt for so long, parcels are sent again; each pause doubles."""
-
-BYTES_PER_S_MIN = 4 * 1024 * 1024
-"""A parcel is on its way no longer than this speed takes."""
-
-RESEND_BYTES = 4 * 1024 * 1024
-"""Sent again at a time; the rest when these are receipted."""
 
 MARGIN_MAX = 100_000
 """The allowance is not raised beyond this just because somebody waits."""
 
 MARGIN_FILLING = 100
 """A round trip is long while a fill is on its way: the allowance cannot follow what is written."""
-
-UNACKED_MAX = 64
-"""Parcels without receipt; what is written meanwhile waits to go together."""
 
 IDLE_S = 1.0
 """Without writes for so long, the allowance is taken back: nothing can be lost."""
@@ -114,14 +101,13 @@ class Channel:
         self._pending_since_s = 0.0
         self._pending_fill_bytes = 0
         self._pending_filled: list[CopyOutlet] = []
-        self._unacked: deque[SentParcel] = deque()
+        self._sent = Unreceipted()
+        self._unacked = self._sent.parcels
         self._number = 0
         self.has_restarted = False
         """Its copies are incomplete since somebody looked."""
         self.stream = int(clock() * 1e6)
         """Higher than that of any earlier channel to there: the other side may know one."""
-        self._resend_s = RESEND_S
-        self._resent_s = 0.0
         self._fill_bytes = 0
         self.fills = Fills(clock)
 
@@ -192,16 +178,15 @@ class Channel:
     def due_s(self) -> float | None:
         """Return when `tick` has something to do; None: not before something happens."""
         dues = []
-        may_flush = len(self._unacked) < UNACKED_MAX
+        may_flush = not self._sent.is_full
         if may_flush and (self.is_urgent or self._pending_bytes >= PARCEL_BYTES):
             return 0.0
         if may_flush and self._pending:
             dues.append(self._pending_since_s + self.options.flush_interval_s)
         if self._unacked:
-            oldest_s = self._unacked[0].sent_s
-            dues.append(self._resend_due_s)
+            dues.append(self._sent.resend_due_s)
             if not self.is_late:
-                dues.append(oldest_s + self.options.window_age_max_s)
+                dues.append(self._unacked[0].sent_s + self.options.window_age_max_s)
         elif self._allowance > self.entries and not self._pending:
             dues.append(self._written_s + IDLE_S)
         return min(dues, default=None)
@@ -216,17 +201,14 @@ class Channel:
         if self._wanted and self._unacked:
             on_its_way = self._unacked[-1].allowance - self.entries
             self._wanted = 0 if on_its_way >= self._wanted else self._wanted
-        if len(self._unacked) < UNACKED_MAX and (self._wanted or (self._pending and is_due)):
+        if not self._sent.is_full and (self._wanted or (self._pending and is_due)):
             self._flush(now_s)
         self.is_urgent = False
         if self._unacked:
-            oldest_s = self._unacked[0].sent_s
-            if not self.is_late and now_s >= oldest_s + self.options.window_age_max_s:
+            if not self.is_late and self._sent.is_old(self.options.window_age_max_s, now_s):
                 self.is_late = True
                 self._check_gates()
-            if now_s >= self._resend_due_s:
-                self._resend_s = min(2 * self._resend_s, RESEND_MAX_S)
-                self._resend(now_s)
+            self.outgoing += self._sent.resend_late(now_s)
         elif self._allowance > self.entries and now_s >= self._written_s + IDLE_S:
             self._margin = 0
             self._flush(now_s)
@@ -259,22 +241,6 @@ class Channel:
             self._allowance = allowance
             self._check_gates()
 
-    @property
-    def _resend_due_s(self) -> float:
-        """When to send again: large parcels take their time, and must not be sent meanwhile."""
-        oldest = self._unacked[0]
-        patience_s = self._resend_s + len(oldest.body) / BYTES_PER_S_MIN
-        return max(oldest.sent_s, self._resent_s) + patience_s
-
-    def _resend(self, now_s: float) -> None:
-        self._resent_s = now_s
-        room_bytes = RESEND_BYTES
-        for sent in self._unacked:
-            self.outgoing.append(sent.body)
-            room_bytes -= len(sent.body)
-            if room_bytes <= 0:
-                return
-
     # -- receipts -------------------------------------------------------------------------
 
     def receive(self, receipt: Receipt, now_s: float) -> list[CopyOutlet]:
@@ -285,10 +251,7 @@ class Channel:
             return self._start_anew()
         concerned: list[CopyOutlet] = []
         broken = set(receipt.broken)
-        has_progress = False
-        while self._unacked and self._unacked[0].number <= receipt.number:
-            sent = self._unacked.popleft()
-            has_progress = True
+        for sent in self._sent.take(receipt.number):
             self._fill_bytes -= sent.fill_bytes
             self._adapt(sent)
             self._acked_entries = sent.entries
@@ -302,15 +265,10 @@ class Channel:
                     outlet.state = CopyState.COMPLETE
                     self.completed.append(outlet)
                     concerned.append(outlet)
-        if has_progress:
-            self._resend_s = RESEND_S
-            self._resent_s = 0.0
-        if receipt.is_gap and now_s >= self._resent_s + self.options.flush_interval_s:
-            self._resend(now_s)
-        is_late = bool(self._unacked) and (
-            now_s >= self._unacked[0].sent_s + self.options.window_age_max_s
-        )
-        self.is_late = is_late
+        if receipt.is_gap:
+            pause_s = self.options.flush_interval_s
+            self.outgoing += self._sent.resend_after_gap(now_s, pause_s)
+        self.is_late = self._sent.is_old(self.options.window_age_max_s, now_s)
         self._check_gates()
         return concerned
 
@@ -318,12 +276,12 @@ class Channel:
         """The receiver has forgotten this stream: begin another, and fill all its copies."""
         self.stream = max(self.stream + 1, int(self._clock() * 1e6))
         self._number = 0
-        self._unacked.clear()
+        self._sent.clear()
         self._pending, self._pending_filled, self.touched = [], [], {}
         self._pending_bytes = self._pending_fill_bytes = self._fill_bytes = 0
         self._acked_entries = self.entries
         self._allowance = min(self._allowance, self.entries)
-        self._resend_s, self._resent_s, self.is_late = RESEND_S, 0.0, False
+        self.is_late = False
         outlets = list(self.outlets.values())
         for outlet in outlets:
             outlet.acked_operations, outlet.acked_bytes = outlet.told_operations, outlet.told_bytes

@@ -5,7 +5,6 @@ Not here: the stream that it is a part of (``channel.py``), filling it (``fills.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -170,18 +169,3 @@ class CopyOutlet:
         Also while it is being filled: what is on its way takes memory.
         """
         return self._is_window_full or (self.state is CopyState.COMPLETE and self.channel.is_shut)
-
-
-@dataclass(slots=True)
-class SentParcel:
-    """A parcel without receipt."""
-
-    number: int
-    body: bytes
-    sent_s: float
-    entries: int
-    allowance: int
-    fill_bytes: int
-    marks: list[tuple[CopyOutlet, int, int, int]]
-    """Of each copy concerned: the last sequence in it, operations and bytes up to here."""
-    filled: list[CopyOutlet] = field(default_factory=list)

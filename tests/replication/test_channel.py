@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.replication import channel as channel_module
-from grid.replication.channel import IDLE_S, PARCEL_BYTES, RESEND_MAX_S, RESEND_S, UNACKED_MAX
+from grid.replication.channel import IDLE_S, PARCEL_BYTES
 from grid.replication.messages import FillBegin, FillEnd, FillPage, Parcel, Receipt
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyState
+from grid.replication.unreceipted import RESEND_MAX_S, RESEND_S, UNRECEIPTED_MAX
 from grid.storage.changes import Change
 
 from .channels import Line, is_complete, is_shut
@@ -81,15 +81,15 @@ def test_parcels_without_receipt_are_bounded_and_the_rest_goes_together() -> Non
     line.open(10_000)
     outlet = line.complete()
     sent = []
-    for _ in range(UNACKED_MAX + 10):
+    for _ in range(UNRECEIPTED_MAX + 10):
         line.write(outlet)
         line.channel.is_urgent = True
         sent += line.tick()
-    assert len(sent) == UNACKED_MAX
+    assert len(sent) == UNRECEIPTED_MAX
     assert line.channel.due_s() != 0.0
     line.receipt(sent[0].number)
     (rest,) = line.tick(FLUSH_S)
-    assert sequences([rest]) == list(range(UNACKED_MAX + 1, UNACKED_MAX + 11))
+    assert sequences([rest]) == list(range(UNRECEIPTED_MAX + 1, UNRECEIPTED_MAX + 11))
 
 
 # -- repetition -------------------------------------------------------------------------------
@@ -126,18 +126,6 @@ def test_gap_is_closed_at_once_with_all_that_follows(line: Line) -> None:
     line.now_s += FLUSH_S
     line.receipt(sent[0].number, is_gap=True)
     assert line.sent() == sent[1:]
-
-
-def test_so_much_is_sent_again_at_a_time(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "RESEND_BYTES", 150)
-    outlet = line.complete()
-    sent = []
-    for _ in range(5):
-        line.write(outlet, value=bytes(100))
-        sent += line.tick(FLUSH_S)
-    assert line.tick(RESEND_S) == sent[:2]
-    line.receipt(sent[1].number)
-    assert line.tick(RESEND_S) == sent[2:4]
 
 
 def test_receipt_is_for_all_parcels_up_to_its_number_and_old_ones_say_nothing(line: Line) -> None:
