@@ -131,7 +131,8 @@ class Grid:
     def flush(self) -> None:
         """Wait until the backups have everything that was written before, by anybody.
 
-        Afterwards the death of any one node costs none of it. The barrier is over all maps.
+        Afterwards the death of any one node costs none of it, and is not said to, as long as nobody
+        writes. The barrier is over all maps.
 
         Raises: NotEnoughNodesError when a partition has no complete backup until the deadline;
             PartitionLostError while some partition is lost; OperationTimeoutError.

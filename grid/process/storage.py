@@ -36,7 +36,7 @@ from grid.storage.messages import (
 )
 from grid.storage.options import StorageOptions
 from grid.storage.partitions import MustWaitError
-from grid.storage.replies import Held
+from grid.storage.replies import Held, together
 from grid.storage.store import Store
 from grid.types import NODE_ID_BYTES, log_text
 from grid.wire.catalog import DECODE_ERRORS, decode_storage_request, encode
@@ -317,7 +317,7 @@ class StorageProcess:
         if replies:
             yield encode(Replies(replies))
         if held:
-            all_held = Held(held[0].reply, tuple(wait for one in held for wait in one.waits))
+            all_held = together(held, held[0].reply)
             self._replicator.hurry(partition for partition, _ in all_held.waits)
             yield HeldAnswer(all_held, encode(Replies([one.reply for one in held])))
 

@@ -3,9 +3,10 @@
 Responsible for: order over links that may lose what is on its way when they break; the allowance,
 by which the receiver knows what is lost with the sender; how much of fills is on its way.
 
-Not responsible for: what is sent again and when (``unreceipted.py``), the window of each copy
-(``outlet.py``), what a fill consists of (``fills.py``), what the receiver does (``receiving.py``),
-which copies there are and what follows from a full window (``primaries.py``).
+Not responsible for: what is sent again and when (``unreceipted.py``), how large the allowance is
+(``margin.py``), the window of each copy (``outlet.py``), what a fill consists of (``fills.py``),
+what the receiver does (``receiving.py``), which copies there are and what follows from a full
+window (``primaries.py``).
 
 Theory of operation. Changes wait until somebody waits for them, until they are old or many
 enough; then they travel as one parcel. A receipt is cumulative. All that is not receipted is kept,
@@ -17,6 +18,10 @@ acknowledged before a later parcel is receipted. It counts from when the receive
 it takes a round trip, during which writers may have to wait; it follows what is written in such a
 time. When the sender dies, what it had acknowledged and the receiver has not got is at most the
 allowance less the writes received.
+
+It is *taken back*, down to what has been written, after a while without writes; and when somebody
+flushes, as soon as everything is receipted. So who goes on writing meanwhile is not stopped by it;
+and what was raised for somebody who waits is left to him for a moment.
 """
 
 from __future__ import annotations
@@ -25,25 +30,18 @@ from collections.abc import Callable
 
 from grid.replication.agenda import Agenda
 from grid.replication.fills import Fills
+from grid.replication.margin import Margin
 from grid.replication.messages import FillBegin, FillEnd, Item, Parcel, Receipt, encode_stream
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyOutlet, CopyState
 from grid.replication.unreceipted import SentParcel, Unreceipted
+from grid.storage.replies import at_once
 
 PARCEL_BYTES = 256 * 1024
 """So much is sent without waiting for more."""
 
-MARGIN_MAX = 100_000
-"""The allowance is not raised beyond this just because somebody waits."""
-
-MARGIN_FILLING = 100
-"""A round trip is long while a fill is on its way: the allowance cannot follow what is written."""
-
 IDLE_S = 1.0
 """Without writes for so long, the allowance is taken back: nothing can be lost."""
-
-ALLOWANCE_SPARE = 8
-"""One in so many is allowed beyond what was written in a round trip."""
 
 
 class Channel:
@@ -86,12 +84,21 @@ class Channel:
         self.entries = 0
         self._acked_entries = 0
         self._allowance = 0
-        self._margin = 0
+        self._known_allowance = 0
+        """That of the last parcel with a receipt: the receiver has it, or a later one."""
+        self._margin = Margin()
         self._largest = 0
         """Writes of a recent request: the next one is to have room as well."""
         self._wanted = 0
         self._last_flush_entries = 0
         self._written_s = 0.0
+        self._is_settling = False
+        """The allowance is to be taken back as soon as nothing is at risk."""
+        self._settled_count = 0
+        """How often the receiver is known to have been allowed nothing."""
+        self._raised_by, self._raised_s, self._raised_at = 0, 0.0, -1
+        """The last parcel with an allowance that was waited for; when, and at how many writes, that
+        began to count."""
         self.is_urgent = False
         """Somebody waits."""
         self.is_late = False
@@ -173,6 +180,19 @@ class Channel:
         if self.room < entries:
             self._wanted = max(self._wanted, entries)
 
+    def settle(self) -> Callable[[], bool]:
+        """Have nothing at risk, not even by allowance; return what tells whether it was so.
+
+        If others write meanwhile, theirs is what may be lost, and nobody waits for that.
+        """
+        entries, count = self.entries, self._settled_count
+        told = (self._known_allowance, *(sent.allowance for sent in self._unacked))
+        if max(told) <= entries and not self.at_risk:
+            return at_once
+        self._is_settling = True
+        self.hurry()
+        return lambda: self._settled_count > count or self.entries > entries or not self.outlets
+
     # -- sending --------------------------------------------------------------------------
 
     def due_s(self) -> float | None:
@@ -187,9 +207,22 @@ class Channel:
             dues.append(self._sent.resend_due_s)
             if not self.is_late:
                 dues.append(self._unacked[0].sent_s + self.options.window_age_max_s)
-        elif self._allowance > self.entries and not self._pending:
-            dues.append(self._written_s + IDLE_S)
+        if may_flush and (back_due_s := self._back_due_s) is not None:
+            dues.append(back_due_s)
         return min(dues, default=None)
+
+    @property
+    def _back_due_s(self) -> float | None:
+        """When the allowance is to be taken back, if nothing happens before."""
+        told = self._unacked[-1].allowance if self._unacked else self._known_allowance
+        if told <= self.entries or told > self._allowance or self._wanted or self.at_risk:
+            return None  # Nothing is allowed, or more will be in a moment, or it is in use.
+        if not self._is_settling:
+            is_quiet = not self._unacked and not self._pending
+            return self._written_s + IDLE_S if is_quiet else None
+        if self.entries == self._raised_at:
+            return self._raised_s + self.options.flush_interval_s
+        return 0.0
 
     def tick(self, now_s: float) -> None:
         """Send what is due, note what is late."""
@@ -201,7 +234,11 @@ class Channel:
         if self._wanted and self._unacked:
             on_its_way = self._unacked[-1].allowance - self.entries
             self._wanted = 0 if on_its_way >= self._wanted else self._wanted
-        if not self._sent.is_full and (self._wanted or (self._pending and is_due)):
+        back_due_s = self._back_due_s
+        is_taken_back = back_due_s is not None and now_s >= back_due_s
+        if not self._sent.is_full and (is_taken_back or self._wanted or (self._pending and is_due)):
+            if is_taken_back:
+                self._margin.take_back(is_idle=not self._is_settling)
             self._flush(now_s)
         self.is_urgent = False
         if self._unacked:
@@ -209,20 +246,18 @@ class Channel:
                 self.is_late = True
                 self._check_gates()
             self.outgoing += self._sent.resend_late(now_s)
-        elif self._allowance > self.entries and now_s >= self._written_s + IDLE_S:
-            self._margin = 0
-            self._flush(now_s)
 
     def _flush(self, now_s: float) -> None:
         items, self._pending = self._pending, []
+        self._number += 1
         if self.entries > self._last_flush_entries or self._wanted:
             self._written_s = now_s
             if self._wanted:  # It was too small: somebody waits.
-                self._margin = max(min(4 * self._margin, MARGIN_MAX), 2 * self._wanted)
+                self._margin.grow(self._wanted)
+                self._raised_by = self._number
         self._last_flush_entries = self.entries
         self._wanted = 0
-        self._number += 1
-        allowance = self.entries + self._margin
+        allowance = self.entries + self._margin.size
         body = encode_stream(Parcel(self._number, self.entries, allowance, items, self.stream))
         marks = []
         for outlet in self.touched:
@@ -253,7 +288,7 @@ class Channel:
         broken = set(receipt.broken)
         for sent in self._sent.take(receipt.number):
             self._fill_bytes -= sent.fill_bytes
-            self._adapt(sent)
+            self._adapt(sent, now_s)
             self._acked_entries = sent.entries
             for outlet, sequence, operations, size_bytes in sent.marks:
                 if outlet.held.partition_id not in broken:
@@ -280,8 +315,10 @@ class Channel:
         self._pending, self._pending_filled, self.touched = [], [], {}
         self._pending_bytes = self._pending_fill_bytes = self._fill_bytes = 0
         self._acked_entries = self.entries
-        self._allowance = min(self._allowance, self.entries)
-        self.is_late = False
+        self._allowance = self._known_allowance = min(self._allowance, self.entries)
+        self._margin.take_back(is_idle=False)
+        self._settled_count += 1  # Whoever knows of no parcel has been allowed nothing.
+        self._is_settling = self.is_late = False
         outlets = list(self.outlets.values())
         for outlet in outlets:
             outlet.acked_operations, outlet.acked_bytes = outlet.told_operations, outlet.told_bytes
@@ -296,16 +333,18 @@ class Channel:
             self._was_shut = self.is_shut
             self._on_gates(self)
 
-    def _adapt(self, sent: SentParcel) -> None:
+    def _adapt(self, sent: SentParcel, now_s: float) -> None:
         """The receiver has this parcel's allowance: it counts, unless a later one is lower."""
         later = min((other.allowance for other in self._unacked), default=sent.allowance)
         self._allowance = min(sent.allowance, later)
+        self._known_allowance = sent.allowance
+        if sent.number == self._raised_by:
+            self._raised_s, self._raised_at = now_s, self.entries
+        if sent.allowance == sent.entries:
+            self._settled_count += 1
+            self._is_settling = False
         used = self.entries - self._acked_entries  # Since the flush before that one.
-        usual = used + used // ALLOWANCE_SPARE + self._largest if used else 0
-        least = min(self._margin, 1)  # Nothing while nobody writes.
-        if used and self._fill_bytes:
-            least = MARGIN_FILLING
-        self._margin = max(usual, self._margin * 7 // 8, least)
+        self._margin.follow(used, self._largest, is_filling=self._fill_bytes > 0)
         self._largest = self._largest * 7 // 8
 
     # -- fills ----------------------------------------------------------------------------

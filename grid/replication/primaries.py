@@ -44,6 +44,7 @@ class Primaries:
         self.has_changed = False
         """A copy became complete or broke: the coordinator has to know."""
         partitions.room_for = self._room_for
+        partitions.settle = self._settle
 
     # -- the table ------------------------------------------------------------------------
 
@@ -205,6 +206,11 @@ class Primaries:
     def at_risk(self) -> int:
         """Acknowledged writes that their backups may not have."""
         return sum(channel.at_risk for channel in self.channels.values())
+
+    def _settle(self) -> Callable[[], bool]:
+        """Have nothing at risk, not even by allowance; return what tells whether it was so."""
+        settled = [channel.settle() for channel in self.channels.values()]
+        return lambda: all(is_settled() for is_settled in settled)
 
     # -- gates ----------------------------------------------------------------------------
 

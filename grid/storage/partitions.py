@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from grid.storage.messages import Epochs, RefusalReason, epochs_digest
 from grid.storage.partition import SHUT, Partition, Table
 from grid.storage.record import pack_version
+from grid.storage.replies import at_once
 
 Entries = dict[bytes, bytes]
 
@@ -56,6 +57,8 @@ class Partitions:
         """What clients have had carried out here since the start; each key of a batch counts."""
         self.room_for: Callable[[Set[int], bytes], Mapping[int, int] | None] | None = None
         """Says what must be allowed before so many entries of these partitions are written."""
+        self.settle: Callable[[], Callable[[], bool]] = lambda: at_once
+        """Has copies know that nothing is missing; what it returns tells whether they do."""
         self._has_frozen = False
         self._given_up: dict[int, int] = {}
         """Sequences of partitions given up: one may come back with the same epoch."""

@@ -16,17 +16,19 @@ from grid.storage.replies import Held
 
 
 def flush(request: Flush, partitions: Partitions, *, protects: bool) -> Reply | Held:
-    """Answer when the backups have what was written; at once if there are to be none.
+    """Answer when backups have what was written, and know that; at once if there are to be none.
 
     Raises: RefusedError.
     """
     partitions.check(request.epochs)
     chosen = [partitions.by_id[p] for p, _ in request.epochs]
-    if protects:
-        check_protected(chosen)
     done = Done(request.request, 0)
+    if not protects:
+        return done
+    check_protected(chosen)
     waits = tuple((held, held.sequence) for held in chosen if held.confirmed < held.sequence)
-    return Held(done, waits) if protects and waits else done
+    answer = Held(done, waits, partitions.settle())
+    return done if answer.is_over else answer
 
 
 def survived(request: Survived, partitions: Partitions) -> Reply:

@@ -277,12 +277,18 @@ def test_replies_of_several_callers_overtake_held_ones(storage: Storage, backup:
     assert request_numbers(held.replies) == [1, 3]
 
 
-def test_flush_is_answered_when_the_backup_has_everything(storage: Storage, backup: Backup) -> None:
+def test_flush_is_answered_when_the_backup_has_everything_and_knows_it(
+    storage: Storage, backup: Backup
+) -> None:
     connection = allow(storage, backup)
     assert is_stored(reply_to(connection, put(1)), 1)
     connection.send_frame(encode(Flush(2, [(0, 1)])))
     assert is_holding(storage)
     backup.follow(2)
+    parcel = backup.receive()
+    assert parcel.allowance == parcel.entries == 2
+    assert is_silent(connection)
+    backup.receipt()
     assert next_reply(connection) == Done(2, 0)
 
 

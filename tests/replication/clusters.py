@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from grid.partition.messages import Holding, HoldingRole
 from grid.replication.messages import Assignment
 from grid.replication.options import ReplicationOptions
-from grid.storage.messages import Done, Missing, PutAll, Refused, RemoveAll, Reply, Request
+from grid.storage.messages import Done, Flush, Missing, PutAll, Refused, RemoveAll, Reply, Request
 from grid.storage.partition import Partition
 from grid.storage.partitions import MustWaitError
 from grid.storage.replies import Held
@@ -89,6 +89,10 @@ class Cluster:
         self.pasts = {p: Past({0: ({}, set())}) for p in PARTITIONS}
         self.to_deliver: dict[str, list[tuple[dict[int, Roles], str]]] = {n: [] for n in "abc"}
         self.lost = 0
+        self.tried = dict.fromkeys("abc", 0)
+        """Of each process, how many writes were asked of it."""
+        self.flushes: dict[str, tuple[int, Held]] = {}
+        """The last flush of each process, and what had been tried before."""
         for process in self.world.processes.values():
             keep_all_results(process)
         self.publish()
@@ -109,6 +113,7 @@ class Cluster:
     def try_to(self, name: str, request: Request, client: bytes) -> Reply | Held | None:
         """Carry out a request and keep what follows; None: it has to wait."""
         process = self.world.processes[name]
+        self.tried[name] += 1
         by_id = process.store.partitions.by_id
         before = {p: held.sequence for p, held in by_id.items()}
         counts = {p: held.entry_count for p, held in by_id.items()}
@@ -135,8 +140,25 @@ class Cluster:
                 past.acked.append((held.sequence, entries))
         return reply
 
+    def flush(self, name: str) -> None:
+        """Begin a flush of what has a backup."""
+        process = self.world.processes[name]
+        by_id = process.store.partitions.by_id
+        served = {p: held for p, held in by_id.items() if held.is_protected and not held.is_frozen}
+        epochs = [(p, held.epoch) for p, held in served.items()]
+        reply = process.store.handle(Flush(1, epochs))
+        held = reply if isinstance(reply, Held) else Held(reply, ())
+        process.replicator.hurry(partition for partition, _ in held.waits)
+        self.flushes[name] = self.tried[name], held
+
+    def has_flushed(self, name: str) -> bool:
+        """Whether a flush is over, and nothing was asked since it began."""
+        tried, held = self.flushes.get(name, (-1, None))
+        return tried == self.tried[name] and held is not None and held.is_over
+
     def expire(self) -> None:
-        for process in self.world.processes.values():
+        for name, process in self.world.processes.items():
+            self.tried[name] += 1
             process.store.expire()
             for p, held in process.store.partitions.by_id.items():
                 self.pasts[p].states[held.sequence] = state_of(held)
@@ -248,9 +270,11 @@ class Cluster:
         """End a process, promote the backups of its partitions, start another process."""
         for past in self.pasts.values():
             past.note_confirmed()
+        has_flushed = self.has_flushed(name)
         dead = self.world.kill(name)
         del self.to_deliver[name]
         self.world.start(newcomer)
+        self.tried[newcomer] = 0
         keep_all_results(self.world[newcomer])
         self.to_deliver[newcomer] = []
         promoted: dict[str, list[int]] = {}
@@ -266,7 +290,7 @@ class Cluster:
                 self.table[p] = Roles(roles.epoch + 1, roles.primary, backup, synced, incoming)
         self.publish()
         for heir, partition_ids in promoted.items():
-            self._promote(heir, partition_ids, dead)
+            self._promote(heir, partition_ids, dead, lost_max=0 if has_flushed else None)
 
     def _led_by_another(self, p: int, roles: Roles, newcomer: str) -> Roles:
         if roles.is_synced:
@@ -274,7 +298,9 @@ class Cluster:
         self.pasts[p] = Past({0: ({}, set())})  # Lost, and begun anew.
         return Roles(roles.epoch + 1, newcomer)
 
-    def _promote(self, heir: str, partition_ids: list[int], dead: Process) -> None:
+    def _promote(
+        self, heir: str, partition_ids: list[int], dead: Process, lost_max: int | None
+    ) -> None:
         process = self.world[heir]
         process.promotions.clear()
         while self.to_deliver[heir]:
@@ -286,8 +312,9 @@ class Cluster:
             assert held.sequence >= past.confirmed, "a confirmed write is lost"
             lost += past.forget_after(held.sequence)
             self.check_past(p, held)
-        told = [one for one in process.promotions if one.source == dead.node_id]
-        assert lost <= sum(one.lost_at_most for one in told), "more is lost than was said"
+        told = sum(one.lost_at_most for one in process.promotions if one.source == dead.node_id)
+        assert lost <= told, "more is lost than was said"
+        assert lost_max is None or told <= lost_max, "more is said to be lost than can be"
         self.lost += lost
 
     # -- what must be true ----------------------------------------------------------------

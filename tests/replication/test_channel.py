@@ -1,12 +1,10 @@
-"""The stream to one process: order, repetition, what may be on its way, what may be lost."""
+"""The stream to one process: order, repetition, what may be on its way, fills."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from grid.replication.channel import IDLE_S, PARCEL_BYTES
+from grid.replication.channel import PARCEL_BYTES
 from grid.replication.messages import FillBegin, FillEnd, FillPage, Parcel, Receipt
 from grid.replication.options import ReplicationOptions
 from grid.replication.outlet import CopyState
@@ -154,65 +152,6 @@ def test_copy_that_has_refused_its_changes_has_not_got_them(line: Line) -> None:
     assert (one.operations, one.bytes) == (0, 0)
 
 
-# -- how much may be lost ---------------------------------------------------------------------
-
-
-def test_writers_wait_until_something_is_allowed() -> None:
-    line = Line()
-    line.complete()
-    assert is_shut(line)
-    line.channel.want(10)
-    (parcel,) = line.tick()
-    assert parcel.allowance >= 10
-    assert is_shut(line), "it counts from when the receiver has it"
-    line.receipt(parcel.number)
-    assert not is_shut(line)
-    assert line.channel.room >= 10
-    assert line.gates == [False]
-
-
-def test_allowance_is_used_up_by_writes_and_grows_with_them(line: Line) -> None:
-    outlet = line.complete()
-    room = line.channel.room
-    line.write(outlet, room)
-    assert is_shut(line)
-    line.channel.want(1)
-    (parcel,) = line.tick()
-    line.receipt(parcel.number)
-    assert line.channel.room >= room
-
-
-def test_allowance_is_taken_back_when_nothing_is_written(line: Line) -> None:
-    outlet = line.complete()
-    line.write(outlet)
-    (parcel,) = line.tick(FLUSH_S)
-    line.receipt(parcel.number)
-    assert line.channel.due_s() is not None
-    assert line.tick(IDLE_S / 2) == []
-    (last,) = line.tick(IDLE_S)
-    assert last.allowance == last.entries == 1
-    assert is_shut(line), "at once: the receiver may have it already"
-    line.receipt(last.number)
-    assert line.channel.due_s() is None
-
-
-def test_allowance_that_is_lowered_while_a_higher_one_is_on_its_way_is_the_lower_one(
-    line: Line,
-) -> None:
-    outlet = line.complete()
-    sent = []
-    for _ in range(2):
-        line.write(outlet)
-        sent += line.tick(FLUSH_S)
-    line.receipt(sent[0].number)  # Few writes in a round trip: less is allowed from now on.
-    line.write(outlet)
-    (lower,) = line.tick(FLUSH_S)
-    assert lower.allowance < sent[1].allowance
-    assert line.channel.room == lower.allowance - lower.entries
-    line.receipt(sent[1].number)
-    assert line.channel.room == lower.allowance - lower.entries
-
-
 def test_line_is_late_while_its_oldest_parcel_is_old(line: Line) -> None:
     line.write(line.complete())
     (parcel,) = line.tick(FLUSH_S)
@@ -223,45 +162,6 @@ def test_line_is_late_while_its_oldest_parcel_is_old(line: Line) -> None:
     line.receipt(parcel.number)
     assert not is_shut(line)
     assert line.gates[-2:] == [True, False]
-
-
-events = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), st.sampled_from([1, 1, 2, 40, 10_000])),
-        st.tuples(st.just("want"), st.integers(1, 60)),
-        st.tuples(st.just("tick"), st.sampled_from([0, 0.001, FLUSH_S, 0.1, 1.2])),
-        st.tuples(st.just("arrive"), st.integers(1, 3)),
-        st.tuples(st.just("receipt"), st.integers(0, 2)),
-    ),
-    max_size=80,
-)
-
-
-@given(events)
-@settings(derandomize=True, deadline=None, max_examples=300)
-def test_never_is_more_acknowledged_than_the_receiver_has_been_told(
-    happening: list[tuple[str, float]],
-) -> None:
-    line = Line(ReplicationOptions(window_age_max_s=60))
-    outlet = line.complete()
-    on_the_way: list[Parcel] = []
-    arrived: list[Parcel] = []
-    for what, count in happening:
-        if what == "write" and not is_shut(line):
-            line.write(outlet, min(int(count), line.channel.room))
-        elif what == "want":
-            line.channel.want(int(count))
-        elif what == "tick":
-            fresh = [p for p in line.tick(count) if p not in arrived and p not in on_the_way]
-            on_the_way += fresh
-        elif what == "arrive":
-            arrived += on_the_way[: int(count)]
-            del on_the_way[: int(count)]
-        elif what == "receipt" and arrived:
-            line.receipt(arrived[-1 - min(int(count), len(arrived) - 1)].number)
-        told = arrived[-1].allowance if arrived else 0
-        assert line.channel.entries <= told
-        assert line.channel.room <= told - line.channel.entries
 
 
 # -- fills ------------------------------------------------------------------------------------

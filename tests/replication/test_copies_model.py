@@ -108,6 +108,12 @@ class CopiesUnderEverything(RuleBasedStateMachine):
             ):
                 self.answered.append((p, client, request, told))
 
+    @rule(which=st.integers(0, 2), turns=st.sampled_from([0, 1, 3, 30]))
+    def flush(self, which: int, turns: int) -> None:
+        self.cluster.flush(self.cluster.names[which])
+        for _ in range(turns):
+            self.cluster.turn()
+
     @rule(which=st.integers(0, 10_000), waits=st.booleans())
     def repeat(self, which: int, waits: bool) -> None:
         """What is known to be carried out is told again; what was lost may be done again."""

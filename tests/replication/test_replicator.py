@@ -13,6 +13,7 @@ from grid.storage.messages import (
     Condition,
     Delete,
     Done,
+    Flush,
     Found,
     Get,
     Increment,
@@ -27,8 +28,9 @@ from grid.storage.messages import (
     Take,
 )
 from grid.storage.partitions import MustWaitError
+from grid.storage.replies import Held
 
-from .pairs import CLIENT, MAP, World
+from .pairs import CLIENT, MAP, World, is_over
 
 
 def put_if(epoch: int) -> PutIf:
@@ -191,6 +193,41 @@ def test_promotion_after_a_while_without_writes_loses_nothing(world: World) -> N
     world.turn(0)
     assert world["b"].promotions == [Promotion(b"a" * 16, 1, 0)]
     assert set(world["b"].entries()) == {b"k", b"l"}
+
+
+@pytest.mark.parametrize("writes", [0, 1, 300])
+def test_promotion_after_a_flush_loses_nothing(world: World, writes: int) -> None:
+    for number in range(writes):
+        world.put("a", b"%d" % number, number=2_000 + number)
+    held = world["a"].store.handle(Flush(7, [(1, 1)]))
+    assert isinstance(held, Held)
+    assert bool(world["a"].replicator.at_risk) == bool(writes)
+    while not is_over(held):
+        world.turn()
+    assert world["a"].replicator.at_risk == 0
+    promote(world)
+    world.turn(0)
+    assert world["b"].promotions == [Promotion(b"a" * 16, 1, 0)]
+    assert len(world["b"].entries()) == 1 + writes
+
+
+def test_writers_get_their_turn_however_much_is_flushed(world: World) -> None:
+    waiting = 0
+    for number in range(20):
+        request = Put(2_000 + number, MAP, 1, 1, b"%d" % number, b"v")
+        for _ in range(100):
+            world["a"].store.handle(Flush(7, [(1, 1)]))
+            world["a"].replicator.step()  # What is due comes before those who wait.
+            try:
+                world["a"].store.handle(request, CLIENT)
+                break
+            except MustWaitError as wait:
+                world["a"].replicator.want(wait.entries)
+                waiting += 1
+                world.turn()
+        else:
+            raise AssertionError("it waits for ever")
+    assert 0 < waiting < 100
 
 
 def test_writes_that_were_lost_and_those_that_were_not_are_known(world: World) -> None:

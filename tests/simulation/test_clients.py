@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from grid.client.entries.entry_operations import EntryOperations, value_of
+from grid.client.entries.safety import flush
 from grid.errors import GridError, NotEnoughNodesError, OperationError, PartitionLostError
 from grid.simulation.clients import DEADLINE_S, SimulatedClient, serve
 from grid.simulation.cluster import ClusterNode
@@ -15,7 +16,7 @@ from grid.storage.options import StorageOptions
 from grid.types import NodeId, PartitionId
 from grid.wire.keys import encode_key
 
-from .samples import CLIENT_ID, SOUND, WatchedCluster, formed
+from .samples import CLIENT_ID, MILD, SOUND, WatchedCluster, formed
 
 KEYS = [f"key {number}" for number in range(20)]
 
@@ -52,6 +53,10 @@ class Caller:
     def put(self, key: str, value: int, *, is_sync: bool = False) -> Any:
         self.begin_put(key, value, is_sync=is_sync)
         return self.end()
+
+    def flush(self) -> None:
+        self.client.run(flush(self.client.core), self._end)
+        self.end()
 
     def get(self, key: str) -> object:
         self.begin_get(key)
@@ -101,6 +106,24 @@ def test_write_with_backup_is_there_when_its_primary_dies_right_after(is_silent:
     (victim.crash if is_silent else victim.kill)()
     assert cluster.comes_true(cluster.is_one_cluster)
     assert caller.get("a") == 1
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_death_right_after_a_flush_is_said_to_cost_nothing(seed: int, flushes: bool) -> None:
+    cluster = formed(seed, MILD, 3)
+    caller = Caller(cluster)
+    for number, key in enumerate(KEYS):
+        caller.put(key, number)
+    if flushes:
+        caller.flush()
+        assert sum(node.replicator.at_risk for node in cluster.running) == 0
+    primary_of(cluster, KEYS[-1]).kill()
+    assert cluster.comes_true(cluster.is_one_cluster)
+    told = [one.lost_at_most for node in cluster.running for one in node.promotions]
+    assert bool(sum(told)) != flushes
+    if flushes:
+        assert [caller.get(key) for key in KEYS] == list(range(len(KEYS)))
 
 
 def test_request_to_a_node_that_has_just_died_is_carried_out_by_its_successor() -> None:

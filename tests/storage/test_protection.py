@@ -10,6 +10,8 @@ from grid.storage.partitions import Partitions, RefusedError
 from grid.storage.protection import check_protected, flush, survived, told_when_safe
 from grid.storage.replies import Held
 
+from .outlets import is_over
+
 
 def partitions_of(*ids: int) -> Partitions:
     partitions = Partitions()
@@ -24,6 +26,20 @@ def test_flush_waits_only_where_there_are_to_be_backups() -> None:
     request = Flush(5, [(1, 1)])
     assert flush(request, partitions, protects=False) == Done(5, 0)
     assert flush(request, partitions, protects=True) == Held(Done(5, 0), ((held, 3),))
+
+
+def test_flush_waits_until_the_backups_know_that_nothing_is_missing() -> None:
+    partitions = partitions_of(1)
+    partitions.by_id[1].is_protected = True
+    request = Flush(5, [(1, 1)])
+    known: list[bool] = []
+    assert flush(request, partitions, protects=True) == Done(5, 0)
+    partitions.settle = lambda: lambda: bool(known)
+    answer = flush(request, partitions, protects=True)
+    assert isinstance(answer, Held)
+    assert not is_over(answer)
+    known.append(True)
+    assert is_over(answer)
 
 
 def test_first_partition_without_a_backup_is_named() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grid.storage.messages import LARGE_VALUE_BYTES, Done, Found, FoundLarge, Missing
 from grid.storage.partition import Partition
-from grid.storage.replies import Held, found
+from grid.storage.replies import Held, found, together
 
 from .outlets import is_over
 
@@ -27,3 +27,18 @@ def test_reply_waits_until_all_its_partitions_are_confirmed_so_far() -> None:
     other.confirm(4)
     assert is_over(held)
     assert Held(Done(1, 2), ()).is_over
+
+
+def test_reply_for_several_waits_for_all_that_they_wait_for() -> None:
+    one, other = Partition(1), Partition(1)
+    settled: list[bool] = []
+    first, second = Done(1, 1), Done(2, 1)
+    held = together(
+        [Held(first, ((one, 1),)), Held(second, ((other, 1),), lambda: bool(settled))], second
+    )
+    assert (held.reply, held.waits) == (second, ((one, 1), (other, 1)))
+    one.confirm(1)
+    other.confirm(1)
+    assert not is_over(held)
+    settled.append(True)
+    assert is_over(held)
