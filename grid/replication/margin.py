@@ -3,10 +3,14 @@
 Not here: what follows from it, when the receiver has it, when it is taken back (``channel.py``).
 
 Theory of operation. It follows what is written in a round trip: at once when that grows, slowly
-when it shrinks. Where it was too small somebody waits, for a round trip: then it is raised by much.
+when it shrinks, with as much to spare as writes vary that come at random. Where it was too small
+somebody waits, for a round trip. Then it is doubled; and doubled twice if the raise before was too
+small as well, so that a burst has what it needs after few of them.
 """
 
 from __future__ import annotations
+
+from math import isqrt
 
 MARGIN_MAX = 100_000
 """It is not raised beyond this just because somebody waits."""
@@ -17,28 +21,29 @@ MARGIN_FILLING = 100
 MARGIN_RESUMED_MAX = 64
 """So much, at most, comes back at once with the first write after it was taken back."""
 
-SPARE = 8
-"""One in so many is allowed beyond what was written in a round trip."""
-
 
 class Margin:
     """How many writes may be acknowledged beyond those that the last parcel has counted."""
 
-    __slots__ = ("_resumed", "size")
+    __slots__ = ("_receipts", "_resumed", "size")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.size = 0
         self._resumed = 0
+        self._receipts = 0
+        """Since it was raised; the first is that of the raise."""
 
     def grow(self, wanted: int) -> None:
         """It was too small: somebody waits, with so many writes."""
-        self.size = max(min(4 * self.size, MARGIN_MAX), 2 * wanted, self._resumed)
-        self._resumed = 0
+        factor = 4 if self._receipts <= 1 else 2
+        self.size = max(min(factor * self.size, MARGIN_MAX), 2 * wanted, self._resumed)
+        self._resumed = self._receipts = 0
 
     def follow(self, used: int, largest: int, *, is_filling: bool) -> None:
         """So many writes came in a round trip; `largest` is the number of a recent request."""
-        usual = used + used // SPARE + largest if used else 0
+        self._receipts += 1
+        usual = used + isqrt(2 * (used - 1)) + largest if used else 0
         least = min(self.size, 1)  # Nothing while nobody writes.
         if used and is_filling:
             least = MARGIN_FILLING

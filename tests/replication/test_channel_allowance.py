@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -181,6 +182,47 @@ def test_flush_does_not_wait_for_who_has_no_copies_any_more(line: Line, event: s
         (parcel,) = line.tick(FLUSH_S)
         assert parcel.allowance == parcel.entries
     assert is_settled()
+
+
+class Steady:
+    """Writes that come at random, about as many in each millisecond, and a receiver."""
+
+    def __init__(self, per_ms: float, seed: int = 1) -> None:
+        self.line = Line()
+        self.outlet = self.line.complete()
+        self.random = Random(seed)
+        self.per_ms = per_ms
+        self.received = self.allowed = self.waiting = self.waited = 0
+        self.at_risk = self.told = 0
+
+    def run(self, turns: int) -> None:
+        """Let so many milliseconds pass; parcels and receipts take one each."""
+        channel = self.line.channel
+        on_the_way: list[Parcel] = []
+        for _ in range(turns):
+            self.waiting += sum(self.random.random() < self.per_ms / 10 for _ in range(10))
+            written = min(self.waiting, max(channel.room, 0))
+            self.line.write(self.outlet, written)
+            self.waiting -= written
+            if self.waiting:
+                channel.want(self.waiting)
+                self.waited += self.waiting
+            self.at_risk += channel.entries - self.received
+            self.told += self.allowed - self.received
+            arrived, on_the_way = on_the_way, self.line.tick(0.001)
+            for parcel in arrived:
+                self.received, self.allowed = parcel.entries, parcel.allowance
+                self.line.receipt(parcel.number)
+
+
+@pytest.mark.parametrize(("per_ms", "ratio"), [(0.5, 3.5), (1, 3.1), (4, 2.5)])
+def test_steady_writing_is_said_to_risk_little_more_than_it_does_and_seldom_waits(
+    per_ms: float, ratio: float
+) -> None:
+    steady = Steady(per_ms)
+    steady.run(5_000)
+    assert steady.at_risk < steady.told < ratio * steady.at_risk
+    assert steady.waited < 0.025 * 5_000 * per_ms
 
 
 events = st.lists(

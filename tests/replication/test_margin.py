@@ -23,21 +23,35 @@ def followed(*used: int) -> list[int]:
     return sizes
 
 
-def test_it_grows_by_much_where_somebody_waits_up_to_a_bound_or_what_is_wanted() -> None:
+def test_raises_in_a_row_are_larger_up_to_a_bound_or_what_is_wanted() -> None:
     assert grown(3).size == 6
     assert grown(3, 1, 1).size == 96
     assert grown(*[1] * 20).size == MARGIN_MAX
     assert grown(*[1] * 20, MARGIN_MAX).size == 2 * MARGIN_MAX
 
 
+@pytest.mark.parametrize(("receipts", "size"), [(0, 24), (1, 24), (2, 12), (9, 12)])
+def test_raise_that_was_enough_for_a_while_is_followed_by_a_smaller_one(
+    receipts: int, size: int
+) -> None:
+    margin = grown(3)
+    for _ in range(receipts):
+        margin.follow(5, 1, is_filling=False)
+    assert margin.size == 6 + 2 * bool(receipts)
+    margin.size = 6
+    margin.grow(1)
+    assert margin.size == size
+
+
 def test_it_is_more_than_was_written_in_a_round_trip_and_shrinks_slowly() -> None:
-    assert followed(80, 0, 0, 160, 160) == [90, 78, 68, 180, 180]
+    assert followed(1, 2, 9) == [1, 3, 13]
+    assert followed(73, 0, 0, 163, 163) == [85, 74, 64, 181, 181]
 
 
 def test_it_has_room_for_another_large_request() -> None:
     margin = Margin()
-    margin.follow(80, 50, is_filling=False)
-    assert margin.size == 140
+    margin.follow(73, 50, is_filling=False)
+    assert margin.size == 135
 
 
 def test_it_is_not_nothing_before_it_is_taken_back() -> None:
