@@ -110,7 +110,8 @@ class CopiesUnderEverything(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), turns=st.sampled_from([0, 1, 3, 30]))
     def flush(self, which: int, turns: int) -> None:
-        self.cluster.flush(self.cluster.names[which])
+        names = self.cluster.names
+        self.cluster.flush(names[which % len(names)])
         for _ in range(turns):
             self.cluster.turn()
 
@@ -203,8 +204,11 @@ class CopiesUnderEverything(RuleBasedStateMachine):
         self.cluster.hand_over(p)
 
     @rule(which=st.integers(0, 2), is_any=st.sampled_from([True, False, False, False, False]),
-          last_words=st.integers(0, 5), waits=sometimes)  # fmt: skip
-    def one_dies(self, which: int, is_any: bool, last_words: int, waits: bool) -> None:
+          last_words=st.integers(0, 5), waits=sometimes,
+          flushed_for=st.sampled_from([None, None, 0, 2, 5, 30]))  # fmt: skip
+    def one_dies(
+        self, which: int, is_any: bool, last_words: int, waits: bool, flushed_for: int | None
+    ) -> None:
         """Most often one whose partitions have backups, while much is on the way."""
         name = self.cluster.names[which]
         table = self.cluster.table
@@ -214,6 +218,8 @@ class CopiesUnderEverything(RuleBasedStateMachine):
         for p in led * last_words:
             self.number += 1
             self.send(p, Put(self.number, MAP, p, 0, b"last", b"v"), CLIENTS[0], waits=waits)
+        if flushed_for is not None:
+            self.flush(which, flushed_for)
         self.cluster.kill(name, next(self.letters))
 
     @rule()
