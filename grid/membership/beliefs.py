@@ -27,6 +27,10 @@ from grid.membership.suspicion import Suspicions
 from grid.types import INFO, WARNING, LogLine, NodeId, SetTimer, log_text, short
 
 SUSPICION_TIMER = "suspicion"
+ARRIVAL_TIMER = "arrival"
+
+ARRIVALS_S = 0.1
+"""Newcomers of so long are looked at together; soon, for they may die at once."""
 
 Clock = Callable[[], float]
 """Seconds on some monotonic scale."""
@@ -115,9 +119,10 @@ class Beliefs:
         is_new = known is claim
         if is_news:
             self._dissemination.add(claim)
+        effects: list[MembershipEffect] = []
         if is_new:
             self.arrivals.append(claim.node_id)
-        effects: list[MembershipEffect] = []
+            effects.append(SetTimer(ARRIVAL_TIMER, ARRIVALS_S))
         if claim.state is MemberState.SUSPECT:
             duration_s = self._suspicions.open(claim, self._clock(), self.members.living_count)
             effects.append(SetTimer((SUSPICION_TIMER, claim.node_id), duration_s))

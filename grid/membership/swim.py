@@ -227,6 +227,8 @@ class Swim:
             case "swim-period":
                 period_s = self._options.protocol_period_s * self._health.multiplier
                 return [SetTimer(PERIOD_TIMER, period_s), *self._watch(), *self._probe_next()]
+            case "arrival":
+                return self._watch()
             case ("swim-direct", int(number)):
                 return self._direct_wait_over(number)
             case ("swim-end", int(number)):
@@ -327,7 +329,12 @@ class Swim:
     # -- process death --------------------------------------------------------------------
 
     def _watch(self) -> list[MembershipEffect]:
-        """Keep connections to the ring neighbours as they are now."""
+        """Keep connections to the ring neighbours as they are now.
+
+        Not only once a period: whoever dies soon after its arrival dies with a proof, too. Else it
+        is this node's health that pays, where no helper says who is to blame: with two members
+        each such death made the next one take two seconds longer to notice.
+        """
         watched = watched_by(self._beliefs.own.node_id, self._members.living())
         if [(r.id, r.hosts) for r in watched] == [(r.id, r.hosts) for r in self._watched]:
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grid.membership import swim
+from grid.membership.beliefs import ARRIVAL_TIMER, ARRIVALS_S
 from grid.membership.effects import KeepConnections, MembershipEffect, StreamAnswer, StreamPing
 from grid.membership.messages import Ack, Gossip, Ping, ProcessEnded
 from grid.membership.swim import PERIOD_TIMER, TOLD_DIRECTLY_MAX
@@ -53,6 +54,15 @@ def test_connection_to_the_next_four_of_the_ring_is_kept() -> None:
     tested.gossip(record(5, DEAD))
     (kept,) = of_kind(KeepConnections, tested.fire(PERIOD_TIMER))
     assert [member.pid for member in kept.members] == [4, 6, 7, 8]
+
+
+def test_connection_to_a_newcomer_is_kept_before_the_period_is_over() -> None:
+    tested = OneNode(1, knows=(2,))
+    tested.fire(PERIOD_TIMER)
+    effects = tested.gossip(record(3))
+    assert delay_of(ARRIVAL_TIMER, effects) == ARRIVALS_S < OPTIONS.protocol_period_s
+    (kept,) = of_kind(KeepConnections, tested.fire(ARRIVAL_TIMER))
+    assert [member.pid for member in kept.members] == [2, 3]
 
 
 def test_end_of_a_connection_asks_for_the_other_two_signs() -> None:
