@@ -41,9 +41,12 @@ def nodes_of(
 
 
 @contextmanager
-def hosts_of(count: int, loss: float) -> Iterator[HostNodes]:
-    """Start a node on each of so many hosts in miniature, on a LAN that loses packets."""
-    with HostNodes(count, loss) as nodes:
+def hosts_of(count: int, loss: float, *, hosts: int = 0) -> Iterator[HostNodes]:
+    """Start nodes on hosts in miniature, one on each, on a LAN that loses packets.
+
+    `hosts`: if there are to be more hosts than nodes now.
+    """
+    with HostNodes(max(count, hosts), loss) as nodes:
         for _ in range(count):
             nodes.wait_until_ready(nodes.start())
         yield nodes
@@ -65,7 +68,7 @@ class Where:
     cluster: str
 
 
-def where(nodes: LocalNodes) -> Where:
+def where(nodes: LocalNodes | HostNodes) -> Where:
     """Return how to find these nodes."""
     with connected(nodes) as client:
         addresses = [Address(node.host, node.port) for node in client.nodes()]

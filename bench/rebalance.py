@@ -4,7 +4,8 @@ One node holds all entries; a second one joins and is filled with a copy of each
 does a fixed number of operations a second. Then a third one joins: the copies that moved are
 compared with the least that would have had to.
 
-    python -m bench.rebalance [--entries 1000000] [--rate 5000] [--json FILE]
+    python -m bench.rebalance [--entries 1000000] [--rate 5000] [--hosts [--loss 0.02]]
+                              [--json FILE]
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ import random
 import statistics
 import sys
 import time
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bench.cluster import Where, connected, nodes_of, open_at, wait_until_safe, where
-from bench.forming import view_of
+from bench.cluster import Where, connected, hosts_of, nodes_of, open_at, wait_until_safe, where
 from bench.measure import machine
+from grid.chaos.host_nodes import HostNodes
+from grid.chaos.nodes import LocalNodes
 from grid.client.session import Grid
-from grid.partition.table import PartitionTable
-from grid.types import PARTITION_COUNT, PartitionId
+from grid.types import PARTITION_COUNT
 
 BATCH = 10_000
 VALUE = bytes(100)
 MAP = "rebalance"
+NODES = 3
 SETTLE_S = 3.0
 FILL_TARGET = 500_000
 P99_TARGET_MS = 10.0
@@ -96,22 +99,15 @@ def summary(seen: Seen, begin_s: float, end_s: float) -> dict[str, float]:
     }
 
 
-def table_of(client: Grid) -> PartitionTable:
-    """Return the table in use."""
-    view = view_of(client.nodes()[0].port)
-    assert view is not None, "it answers"
-    assert view.table is not None, "a safe cluster has a table"
-    return view.table
-
-
-def copies_of(table: PartitionTable) -> set[tuple[int, bytes]]:
+def copies_of(client: Grid) -> set[tuple[int, str]]:
     """Return (partition, node) of every copy."""
-    pairs = set()
-    for number in map(PartitionId, range(PARTITION_COUNT)):
-        for node_id in (table.primary_of(number), table.backup_of(number)):
-            if node_id is not None:
-                pairs.add((int(number), bytes(node_id)))
-    return pairs
+    partitions = client.status()["partition_map"]
+    return {
+        (partition, partitions["holders"][holder])
+        for role in ("primaries", "backups")
+        for partition, holder in enumerate(partitions[role])
+        if holder >= 0
+    }
 
 
 def load(client: Grid, entries: int) -> None:
@@ -121,9 +117,11 @@ def load(client: Grid, entries: int) -> None:
         mapped.put_all({f"key-{n:07d}": VALUE for n in range(start, min(start + BATCH, entries))})
 
 
-def measure(entries: int, rate: float) -> dict[str, Any]:
-    """Run it; return the figures."""
-    with nodes_of(1, storage_processes=1) as nodes, connected(nodes) as client:
+def measure(
+    places: AbstractContextManager[LocalNodes | HostNodes], entries: int, rate: float
+) -> dict[str, Any]:
+    """Run it on a cluster of one node; return the figures."""
+    with places as nodes, connected(nodes) as client:
         load(client, entries)
         traffic = Traffic(where(nodes), entries, rate)
         calm_s = time.monotonic()
@@ -135,12 +133,12 @@ def measure(entries: int, rate: float) -> dict[str, Any]:
         filled_s = wait_until_safe(client, 2)
         time.sleep(SETTLE_S)
         seen = traffic.stop()
-        before = copies_of(table_of(client))
+        before = copies_of(client)
         nodes.wait_until_ready(nodes.start())
-        wait_until_safe(client, 3)
-        moved = len(copies_of(table_of(client)) - before)
+        wait_until_safe(client, NODES)
+        moved = len(copies_of(client) - before)
         missing = entries - len(client.map(MAP))
-    least = 2 * PARTITION_COUNT // 3
+    least = 2 * PARTITION_COUNT // NODES
     return {
         "entries": entries,
         "entries_missing": missing,
@@ -159,9 +157,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=5_000)
+    parser.add_argument("--hosts", action="store_true", help="each node on a host (root)")
+    parser.add_argument("--loss", type=float, default=0.0, help="with --hosts: of packets (0)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = {"machine": machine(), "rate": options.rate, **measure(options.entries, options.rate)}
+    places: AbstractContextManager[LocalNodes | HostNodes] = (
+        hosts_of(1, options.loss, hosts=NODES)
+        if options.hosts
+        else nodes_of(1, storage_processes=1)
+    )
+    figures = {
+        "machine": machine(),
+        "rate": options.rate,
+        "hosts": options.hosts,
+        "loss": options.loss,
+        **measure(places, options.entries, options.rate),
+    }
     figures["ok"] = {
         "fill": figures["entries_per_second"] >= FILL_TARGET,
         "p99": figures["during"].get("p99_ms", 0.0) <= P99_TARGET_MS,

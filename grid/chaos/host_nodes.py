@@ -20,13 +20,13 @@ from grid.chaos.nodes import COMPLAINTS
 from grid.chaos.resident import resident_bytes
 from grid.chaos.target import Client
 from grid.client.session import Grid
-from grid.config import load
+from grid.config import Config, load
 from grid.errors import GridError
 from grid.hosts.host import Host
 from grid.hosts.network import Network, lacking, lan
 from grid.hosts.node_process import NodeProcess
 from grid.types import Address
-from grid.wire.security import derive_keys
+from grid.wire.security import ClusterKeys, derive_keys
 
 
 class HostNodes:
@@ -70,11 +70,25 @@ class HostNodes:
     def client(self) -> Client:
         """Connect to whichever node answers first."""
         assert self._net is not None, "only within a with block"
-        config = load(Path(self._net.config))
-        keys = derive_keys(config.cluster.secret.encode(), config.cluster.name)
+        config = self._config
         hosts = self._net.hosts[: self._count]
         addresses = [Address(host.address, config.node.port) for host in hosts]
-        return Grid(addresses, keys, config.cluster.name, config.client)
+        return Grid(addresses, self.keys, config.cluster.name, config.client)
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster."""
+        return self._config.cluster.name
+
+    @property
+    def keys(self) -> ClusterKeys:
+        """What its clients prove themselves with."""
+        return derive_keys(self._config.cluster.secret.encode(), self.cluster)
+
+    @property
+    def _config(self) -> Config:
+        assert self._net is not None, "only within a with block"
+        return load(Path(self._net.config))
 
     def complaints(self) -> list[str]:
         """Return the warnings and errors of the nodes since the last call."""
