@@ -17,6 +17,7 @@ from grid.types import Address, NodeId, Payload
 from grid.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES, JOIN_BYTES_MAX
 from grid.wire.handshake import (
     ANSWER_BYTES,
+    CONNECT_PATIENCE_S,
     WELCOME_BYTES,
     Hello,
     Purpose,
@@ -231,26 +232,44 @@ def connect(
     """
     deadline_s = time.monotonic() + timeout_s
     is_local = isinstance(target, int)
-    family = socket.AF_UNIX if is_local else socket.AF_INET
     where = f"local port {target}" if isinstance(target, int) else str(target)
-    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        _set_kernel_timeouts(sock, timeout_s)
-        sock.connect(socket_name(target) if isinstance(target, int) else target)
-        if not is_local:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        elif not is_trusted(sock):
-            raise AuthenticationError(f"the node on {where} runs as another user")
-        hello = Hello.create(purpose, index, client_id)
-        node_id = _shake_hands(sock, keys, hello, where, deadline_s)
+        sock = _connected(target, deadline_s)
+        try:
+            if not is_local:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            elif not is_trusted(sock):
+                raise AuthenticationError(f"the node on {where} runs as another user")
+            hello = Hello.create(purpose, index, client_id)
+            node_id = _shake_hands(sock, keys, hello, where, deadline_s)
+        except BaseException:
+            sock.close()
+            raise
     except OSError as error:
-        sock.close()
         reason = "it does not answer" if isinstance(error, BlockingIOError) else error.strerror
         raise ConnectError(f"no connection to {where}: {reason or error}") from error
-    except BaseException:
-        sock.close()
-        raise
     return BlockingConnection(sock, node_id)
+
+
+def _connected(target: Address | int, deadline_s: float) -> socket.socket:
+    """Return a connected socket, after attempts with growing patience."""
+    family = socket.AF_UNIX if isinstance(target, int) else socket.AF_INET
+    patience_s = CONNECT_PATIENCE_S
+    while True:
+        left_s = deadline_s - time.monotonic()
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            _set_kernel_timeouts(sock, min(patience_s, left_s))
+            sock.connect(socket_name(target) if isinstance(target, int) else target)
+        except BaseException as error:
+            sock.close()
+            # The kernel's way to say that the time is over.
+            if not isinstance(error, BlockingIOError) or left_s <= patience_s:
+                raise
+            patience_s *= 2
+        else:
+            _set_kernel_timeouts(sock, deadline_s - time.monotonic())
+            return sock
 
 
 def _shake_hands(

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
 
 from grid.errors import ProtocolError
 from grid.types import Address, NodeId, Payload
 from grid.wire.frame import HEADER_BYTES, JOIN_BYTES_MAX, FrameReader
 from grid.wire.handshake import (
     ANSWER_BYTES,
+    CONNECT_PATIENCE_S,
     DEADLINE_S,
     WELCOME_BYTES,
     Hello,
@@ -27,6 +28,8 @@ from grid.wire.handshake import (
 from grid.wire.security import ClusterKeys
 
 logger = logging.getLogger("grid.transport")
+
+T = TypeVar("T")
 
 WRITE_BUFFER_BYTES_MAX = 256 * 1024 * 1024
 """A reader that lets more than this pile up has its connection cut."""
@@ -172,6 +175,30 @@ async def receive_exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Attempt something again and again, each time with more patience; the caller limits it."""
+    patience_s = CONNECT_PATIENCE_S
+    while True:
+        try:
+            async with asyncio.timeout(patience_s) as limit:
+                return await attempt()
+        except TimeoutError:
+            if not limit.expired():
+                raise  # The kernel's: it has tried for minutes.
+            patience_s *= 2
+
+
+async def _connected(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def dial(
     address: Address, hello: Hello, keys: ClusterKeys, expected: NodeId | None = None
 ) -> tuple[socket.socket, NodeId]:
@@ -182,11 +209,10 @@ async def dial(
         differs; ProtocolError when another node than `expected` (if given) answers there.
     """
     loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setblocking(False)
+    async with asyncio.timeout(DEADLINE_S) as limit:
+        sock = await patiently(lambda: _connected(address))
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            await loop.sock_connect(sock, address)
+        async with asyncio.timeout_at(limit.when()):
             await loop.sock_sendall(sock, hello.pack())
             answer = unpack_answer(await receive_exactly(sock, ANSWER_BYTES))
             if answer.verdict is not Verdict.CHALLENGE:

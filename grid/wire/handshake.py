@@ -34,6 +34,11 @@ WELCOME_BYTES = 1 + PROOF_BYTES
 DEADLINE_S = 5.0
 """A connection that has not proved itself by then is closed."""
 
+CONNECT_PATIENCE_S = 0.25
+"""How long the first attempt to connect may take, the next one twice that, and so on. A packet that
+is lost there is sent again by the kernel after a whole second (RFC 6298), and a LAN answers within
+milliseconds."""
+
 
 class Purpose(IntEnum):
     """What a connection is for."""

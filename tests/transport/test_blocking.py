@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import struct
 import threading
 
 import pytest
@@ -28,6 +30,7 @@ from .servers import (
 )
 
 SOON_S = 0.05
+SEND_TIMEOUT = (socket.SOL_SOCKET, socket.SO_SNDTIMEO)
 
 
 def dial(target: Address | int, *, timeout_s: float = PATIENCE_S) -> BlockingConnection:
@@ -198,6 +201,31 @@ class TestRefusal:
             address = Address(*listener.getsockname())
         with pytest.raises(ConnectError, match=f"no connection to {address}: Connection refused"):
             dial(address)
+
+    def test_lost_first_packet_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        patience_s: list[float] = []
+
+        class Lossy(socket.socket):
+            def connect(self, address: object) -> None:
+                seconds, us = struct.unpack("ll", self.getsockopt(*SEND_TIMEOUT, 16))
+                patience_s.append(seconds + us / 1e6)
+                if len(patience_s) < 3:
+                    raise BlockingIOError(errno.EINPROGRESS, "what the kernel says in the end")
+                super().connect(address)  # type: ignore[arg-type]
+
+        with tcp_server(shake_hands) as address:
+            monkeypatch.setattr("socket.socket", Lossy)
+            dial(address).close()
+        assert patience_s == pytest.approx([0.25, 0.5, 1.0], abs=0.01)
+
+    def test_attempts_end_with_the_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Deaf(socket.socket):
+            def connect(self, address: object) -> None:
+                raise BlockingIOError(errno.EINPROGRESS, "what the kernel says in the end")
+
+        monkeypatch.setattr("socket.socket", Deaf)
+        with pytest.raises(ConnectError, match="it does not answer"):
+            dial(Address("127.0.0.1", 1), timeout_s=0.1)
 
     def test_no_such_local_node(self) -> None:
         with pytest.raises(ConnectError, match="no connection to local port 0: "):

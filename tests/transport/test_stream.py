@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,7 +14,7 @@ import pytest
 import uvloop
 
 from grid.errors import AuthenticationError, ProtocolError
-from grid.transport.stream import FrameStream, attach, dial, receive_exactly
+from grid.transport.stream import FrameStream, attach, dial, patiently, receive_exactly
 from grid.types import Address, NodeId, Payload
 from grid.wire.frame import FRAME_BYTES_MAX, frame
 from grid.wire.handshake import PROOF_BYTES, Answer, Hello, Purpose, Verdict
@@ -310,6 +311,34 @@ class TestDial:
 
         with tcp_server(lambda sock: shake_hands(sock, final=Verdict.BUSY)) as address:
             run(main(address))
+
+    def test_lost_first_packet_is_not_waited_for(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("grid.transport.stream.CONNECT_PATIENCE_S", 0.001)
+        attempts: list[int] = []
+
+        async def attempt() -> int:
+            attempts.append(len(attempts))
+            if len(attempts) < 4:
+                await asyncio.Event().wait()
+            return attempts[-1]
+
+        async def main() -> None:
+            assert await patiently(attempt) == 3
+
+        run(main())
+        assert attempts == [0, 1, 2, 3]
+
+    def test_attempt_that_fails_by_itself_is_the_last(self, run: Run) -> None:
+        async def attempt() -> None:
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel has given up")
+
+        async def main() -> None:
+            with pytest.raises(TimeoutError, match="the kernel has given up"):
+                await patiently(attempt)
+
+        run(main())
 
     def test_nobody_listens(self, run: Run) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
