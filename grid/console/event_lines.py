@@ -1,7 +1,8 @@
 """Events as a console shows them: a line each, however many nodes tell of one.
 
 Pure. Each node tells the events that it has seen itself, so one death has several tellers; what
-they say alike at about the same time has happened once.
+they say alike at about the same time has happened once. What a node tells of itself has not,
+however alike the words: two that took over as many partitions took over twice as many.
 
 Not here: what is an event (``process/events.py``), who asks for them (``watching.py``), who is told
 them unasked (``observer.py``), what ``grid events`` prints (``tables.py``).
@@ -19,6 +20,9 @@ SAME_MOMENT_S = 5.0
 
 TOLD_MAX = 256
 """Events of the last moment that are known again when another node tells them."""
+
+OF_THE_TELLER = frozenset({"promoted", "retried"})
+"""Kinds of events that happen to the node that tells them, and to no other."""
 
 LEVELS = {"suspect": "WARNING", "dead": "WARNING", "retried": "WARNING", "lost": "ERROR"}
 """Of kinds of events; others are INFO, but for a promotion that may have cost something."""
@@ -56,6 +60,8 @@ class FirstTellers:
 
     def is_first(self, event: Event) -> bool:
         """Take note of an event; return whether it is news. What one node repeats is."""
+        if event.kind in OF_THE_TELLER:
+            return True
         key = event.kind, event.text
         first_s, tellers = self._told.get(key, (event.time_s, {event.node}))
         if event.node not in tellers and abs(event.time_s - first_s) <= SAME_MOMENT_S:
@@ -73,7 +79,7 @@ def told_alike(events: Iterable[Event]) -> list[tuple[Event, str]]:
     told: list[tuple[Event, list[str]]] = []
     for event in sorted(events, key=lambda event: event.time_s):
         for first, nodes in reversed(told):
-            if event.time_s - first.time_s > SAME_MOMENT_S:
+            if event.kind in OF_THE_TELLER or event.time_s - first.time_s > SAME_MOMENT_S:
                 told.append((event, [event.node]))
                 break
             if (first.kind, first.text) == (event.kind, event.text):

@@ -29,6 +29,14 @@ def test_what_several_nodes_tell_at_one_moment_is_one_line() -> None:
     assert texts(EventLines(), *reversed(told)) == ["a, b: c is dead", "b: b took over"]
 
 
+@pytest.mark.parametrize("kind", ["promoted", "retried"])
+def test_what_nodes_tell_of_themselves_is_a_line_each(kind: str) -> None:
+    tellers = [("a", 1), ("a", 2), ("b", 1)]  # Two storage processes of a, one of b.
+    told = [event(node, "took over", 10.0, number=n, kind=kind) for node, n in tellers]
+    assert texts(EventLines(), *told) == ["a: took over", "a: took over", "b: took over"]
+    assert firsts(*told) == ["a: took over", "a: took over", "b: took over"]
+
+
 def test_what_happens_again_later_is_another_line() -> None:
     told = [event("a", "c joined", 10.0), event("a", "c joined", 10.1 + SAME_MOMENT_S, number=2)]
     assert texts(EventLines(), *told) == ["a: c joined"] * 2
