@@ -25,7 +25,9 @@ from grid.client.session import Grid, status_from
 from grid.config import Config, NodeOptions, load, resolve_secret
 from grid.errors import ConfigError, ConnectError
 from grid.finding.search import Search
+from grid.option import OptionError, specs_of
 from grid.remembered_peers import RememberedPeers
+from grid.storage.options import StorageOptions
 from grid.transport.unix import local_node_ports
 from grid.types import Address
 from grid.wire.security import ClusterKeys, derive_keys
@@ -38,6 +40,9 @@ LOCAL_CLUSTER = "local-cluster"
 """The command by which `local_cluster` starts its launcher."""
 
 LOCAL_STOP_DEADLINE_S = 60.0
+
+NODES_MAX = 64
+"""Whole nodes that one command or call starts on this machine."""
 
 
 class LocalRequest(msgspec.Struct, frozen=True):
@@ -251,7 +256,7 @@ def local(nodes: int = 1, *, workers: int = 0, storage_processes: int = 0) -> Gr
     That is at the end of a ``with`` block, or where there is none, as in a notebook, by `close` or
     with the program. See `local_cluster`.
 
-    Raises: ConnectError when the nodes do not start.
+    Raises: ConnectError when the nodes do not start; ValueError for numbers that cannot be.
     """
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(
@@ -278,8 +283,9 @@ def local_cluster(
         storage_processes: per node; 0 shares out the cores, at most 4 each.
         spin_us: the storage option of that name; see cluster.toml.
 
-    Raises: ConnectError when they do not start.
+    Raises: ConnectError when they do not start; ValueError for numbers that cannot be.
     """
+    _check_numbers(nodes, workers, storage_processes, spin_us)
     owner = os.getpid()
     request = LocalRequest(
         cluster=f"local-{secrets.token_hex(4)}",
@@ -314,6 +320,22 @@ def local_cluster(
     finally:
         if os.getpid() == owner:  # A forked child may end as it likes.
             _end(process)
+
+
+def _check_numbers(nodes: int, workers: int, storage_processes: int, spin_us: int) -> None:
+    """Refuse here what the launcher could only die of."""
+    if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= NODES_MAX:
+        raise ValueError(f"nodes = {nodes!r}: must be a whole number from 1 to {NODES_MAX}")
+    node, storage = specs_of(NodeOptions), specs_of(StorageOptions)
+    for spec, value in (
+        (node["workers"], workers),
+        (node["storage_processes"], storage_processes),
+        (storage["spin_us"], spin_us),
+    ):
+        try:
+            spec.accept(value)
+        except OptionError as error:
+            raise ValueError(f"{spec.name} = {value!r}: {error}") from None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

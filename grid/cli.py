@@ -21,13 +21,14 @@ from grid import config as configuration
 from grid.api import (
     CONFIG_NAME,
     LOCAL_CLUSTER,
+    NODES_MAX,
     LocalReady,
     LocalRequest,
     load_config,
     local_config,
     open_client,
 )
-from grid.arguments import Parser, add_command
+from grid.arguments import Parser, add_command, whole_within
 from grid.client.session import Grid
 from grid.config import Config
 from grid.console.document import decode
@@ -45,7 +46,6 @@ from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
 from grid.wire.security import bearer_token
 
-NODES_MAX = 64
 SECONDS_MAX = 86_400
 """A wait longer than a day is a slip of the keyboard."""
 
@@ -128,7 +128,9 @@ def _parser(command: str) -> Parser:
         return command_parser
 
     up = added("up", "start this machine's node", UP_EXAMPLES, _up)
-    up.add_argument("--nodes", type=_count, default=1, help="whole nodes to start here (1)")
+    up.add_argument(
+        "--nodes", type=whole_within(1, NODES_MAX), default=1, help="whole nodes to start here (1)"
+    )
     up.add_argument("--port", type=int, help="port of the (first) node; 0: any free one")
     up.add_argument("--name", help="what people see this node called (host name)")
     up.add_argument("--workers", type=int, help="worker processes per node (cores)")
@@ -172,12 +174,6 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"configuration ($GRID_CONFIG, else ./{CONFIG_NAME} if there is one, else defaults)",
     )
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= NODES_MAX):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {NODES_MAX}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -148,6 +149,20 @@ def test_a_local_cluster_without_a_with_block_ends_with_its_client_or_the_progra
     pids, said = ended.stdout.splitlines()
     assert said == "still there"
     assert not any(psutil.pid_exists(int(pid)) for pid in pids.split())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"nodes": 0}, "nodes = 0: must be a whole number from 1 to 64"),
+        ({"nodes": "2"}, "nodes = '2': must be a whole number"),
+        ({"workers": -1}, "workers = -1: must be a whole number from 0 to 1024"),
+        ({"storage_processes": 1.5}, "storage_processes = 1.5: must be a whole number from 0"),
+    ],
+)
+def test_a_local_cluster_of_impossible_numbers_is_refused(numbers: dict[str, Any], said: str):
+    with pytest.raises(ValueError, match=said):
+        grid.local(**numbers)
 
 
 def kill(g: grid.Grid, *names: str) -> None:

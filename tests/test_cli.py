@@ -129,7 +129,7 @@ def test_a_wrong_flag_is_code_2(capsys: pytest.CaptureFixture[str]):
         main(["up", "--nodes", "0"])
     assert refused.value.code == 2
     said = capsys.readouterr().err
-    assert "a number from 1 to 64" in said
+    assert "a whole number from 1 to 64" in said
     assert said.endswith("; see 'grid up --help'\n")
     assert said.count("\n") == 1
     assert main(["up", "--port", "70000"]) == 2
