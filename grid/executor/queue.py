@@ -69,9 +69,10 @@ class GiveCode:
 
 @dataclass(frozen=True, slots=True)
 class EndWorker:
-    """Effect: kill this worker; `NodeQueue.worker_lost` follows."""
+    """Effect: kill this worker, for that `reason`; `NodeQueue.worker_lost` follows."""
 
     worker: int
+    reason: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,16 +362,14 @@ class NodeQueue:
         """Whether the last task in the queue will start sooner elsewhere."""
         if not self._waiting or self._idle:
             return False
-        if all(running.is_told for running in self._running.values()):
-            return True
         wait_s = (self._task_s or 0.0) * len(self._waiting) / max(self._workers, 1)
-        return wait_s >= BACKLOG_S
+        return wait_s >= BACKLOG_S or all(running.is_told for running in self._running.values())
 
     def _end(self, worker: int, running: _Running, reason: Outcome) -> list[QueueEffect]:
         if running.ending is not None:
             return []
         running.ending = reason
-        return [EndWorker(worker)]
+        return [EndWorker(worker, reason)]
 
     def _start_next(self) -> list[QueueEffect]:
         effects: list[QueueEffect] = []

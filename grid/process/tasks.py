@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from random import Random
 
 from grid.executor.messages import (
     FromWorker,
+    Outcome,
     RunTask,
     SendResult,
     ShipCode,
@@ -43,8 +45,16 @@ from grid.executor.queue import (
 from grid.executor.room import ResultRoom
 from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach
-from grid.types import NodeId
+from grid.types import NodeId, log_text
 from grid.wire.catalog import decode_from_worker, pieces_of
+
+logger = logging.getLogger("grid.tasks")
+
+ENDINGS = {
+    Outcome.KILLED: "its task was cancelled by force",
+    Outcome.TIMED_OUT: "its task ran longer than its timeout",
+}
+"""Why a worker is killed here: its end alone would look like the work of somebody else."""
 
 EVIDENCE_WAIT_S = 2.0
 """How long a worker's end may go unexplained by the supervisor, who reaps it."""
@@ -269,7 +279,9 @@ class NodeTasks:
                     self.workers.send(worker, task)
                 case GiveCode(worker=worker, message=code):
                     self.workers.send(worker, code)
-                case EndWorker(worker=worker):
+                case EndWorker(worker=worker, reason=reason):
+                    pid = self.workers.pid_of(worker)
+                    logger.info(log_text(f"ending a worker: {ENDINGS[reason]}", pid=pid))
                     self.workers.kill(worker)
                 case RetireWorker(worker=worker):
                     self.workers.retire(worker)

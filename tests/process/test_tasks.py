@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from grid.executor.messages import (
     WorkWanted,
 )
 from grid.executor.options import ExecutorOptions
-from grid.process.tasks import NodeTasks
+from grid.process.tasks import ENDINGS, NodeTasks
 from grid.transport.stream import FrameStream
 from grid.types import NodeId, Payload
 from grid.wire.catalog import decode_client_reply, encode
@@ -187,8 +188,10 @@ def test_process_whose_pipe_has_ended_is_killed_and_its_task_answered_all_the_sa
 
 @pytest.mark.parametrize("is_forced", [True, False])
 def test_task_that_is_out_of_time_or_cancelled_by_force_costs_its_worker(
-    process: subprocess.Popen[bytes], is_forced: bool
+    process: subprocess.Popen[bytes], is_forced: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
+
     async def main() -> None:
         async with node_of(process) as node:
             node.ask(RunTask(5, 1, payload=b"call", timeout_ms=0 if is_forced else 1))
@@ -200,6 +203,7 @@ def test_task_that_is_out_of_time_or_cancelled_by_force_costs_its_worker(
             node.pipe.close()
             ended = await node.answer()
             assert ended.outcome is (Outcome.KILLED if is_forced else Outcome.TIMED_OUT)
+            assert ENDINGS[ended.outcome] in caplog.text
 
     asyncio.run(main())
 
