@@ -46,6 +46,14 @@ NO_SECRET = (
 )
 
 
+class OtherClusterError(ConnectError):
+    """The node that answers is of the cluster of another name."""
+
+    def __init__(self, gateway: Gateway, cluster: str) -> None:
+        super().__init__(f"a node of the cluster {cluster!r} answers on {described(gateway)}")
+        self.cluster = cluster
+
+
 class Search:
     """One search; `found` does it. Blocks; not thread-safe, but any thread may run it."""
 
@@ -69,6 +77,7 @@ class Search:
         self._origins = {**dict.fromkeys(remembered, "remembered"), **seeds}
         self._places = list(dict.fromkeys([*seeds, *remembered]))
         self._notes: dict[Gateway, str] = {}
+        self._local_clusters: set[str] = set()
         self._about_beacons = ""
         self._has_heard = False
         self._next_refresh_s = 0.0
@@ -96,6 +105,12 @@ class Search:
     def failure(self) -> ConnectError:
         """Return the error that says what was tried."""
         said = [] if self._local_ports else ["no node of this user runs on this machine"]
+        if self._local_clusters:
+            # Programs and tests may run dozens of their own (grid.local): not a note for each.
+            names = [repr(name) for name in sorted(self._local_clusters)]
+            more = ", ..." if len(names) > NOTES_SHOWN_MAX else ""
+            shown = ", ".join(names[:NOTES_SHOWN_MAX])
+            said.append(f"on this machine run nodes of other clusters: {shown}{more}")
         said += list(self._notes.values())[:NOTES_SHOWN_MAX]
         if len(self._notes) > NOTES_SHOWN_MAX:
             said.append(f"{len(self._notes) - NOTES_SHOWN_MAX} more")
@@ -165,6 +180,9 @@ class Search:
         try:
             ask_cluster(gateway, self._keys, self._cluster, timeout_s=timeout_s)
         except (ConnectError, AuthenticationError, ProtocolError) as error:
+            if isinstance(error, OtherClusterError) and not isinstance(gateway, Address):
+                self._local_clusters.add(error.cluster)
+                return False
             where, reason = described(gateway), str(error)
             self.note(gateway, reason if where in reason else f"{where}: {reason}")
             return False
@@ -198,5 +216,7 @@ def ask_cluster(
         connection.close()
     if not isinstance(view, View):
         raise ProtocolError("the answer to another question")
+    if view.cluster != cluster:
+        raise OtherClusterError(gateway, view.cluster)
     if stranger := view.stranger(cluster, keys):
         raise ConnectError(f"{stranger} answers on {described(gateway)}")

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from grid.client.requests.connections import HINT
-from grid.finding.search import NO_SECRET, NOTES_SHOWN_MAX, Search
+from grid.finding.search import NO_SECRET, NOTES_SHOWN_MAX, OtherClusterError, Search
 from grid.membership.options import DiscoveryOptions
 from grid.types import Address
 from grid.wire.handshake import Verdict
@@ -88,7 +88,19 @@ def test_a_local_node_of_another_cluster_is_passed_over(
     seed = stack.enter_context(tcp_node())
     assert first_found(searching(seeds=[seed], local_ports=[stranger])) == [seed]
     said = said_in_vain(searching(keys=None, local_ports=[stranger]))
-    assert f"a node of the cluster 'another' answers on local port {stranger}" in said
+    assert "(on this machine run nodes of other clusters: 'another'; " in said
+
+
+def test_of_many_local_clusters_a_few_are_named_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(gateway: int, *_: object, **__: object) -> None:
+        raise OtherClusterError(gateway, f"local-{gateway // 2}")
+
+    monkeypatch.setattr("grid.finding.search.ask_cluster", refuse)
+    said = said_in_vain(searching(keys=None, local_ports=[2, 3, 4, 5]))
+    assert "(on this machine run nodes of other clusters: 'local-1', 'local-2'; " in said
+    said = said_in_vain(searching(keys=None, local_ports=list(range(100))))
+    assert said.count("'local-") == NOTES_SHOWN_MAX
+    assert ", ...; " in said
 
 
 def test_a_local_node_of_this_name_with_another_secret_is_passed_over(
