@@ -91,6 +91,8 @@ def headline(status: ClusterStatus) -> Headline:
         if silent:
             shown += f", {silent} may not answer"
         news = f"of {counts.total} partitions {shown}" if shown else "no partitions yet"
+        if alive + suspect == 1 and 0 < counts.unprotected == counts.total:
+            news += ": backups need a second node"
     severity: Severity = "good"
     if suspect or dead or counts.unprotected:
         severity = "warning"

@@ -75,6 +75,12 @@ def test_headline_before_the_first_status_says_so() -> None:
             "warning",
         ),
         (
+            ["alive", "dead", "left"],
+            partitions(256),
+            "1 alive, 1 dead; of 256 partitions 256 unprotected: backups need a second node.",
+            "warning",
+        ),
+        (
             ["alive", "dead"],
             partitions(50, 6),
             "1 alive, 1 dead; of 256 partitions 6 lost, 50 unprotected.",
