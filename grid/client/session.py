@@ -42,8 +42,9 @@ def check_map_name(name: str) -> None:
     """Raise GridError for an empty or overlong name, TypeError for what is no text."""
     if not isinstance(name, str):
         raise TypeError(f"a map's name is a str, not {name!r}")
-    if not name or len(name.encode()) > MAP_NAME_BYTES_MAX:
-        raise GridError(f"a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes, not {name[:40]!r}")
+    size = len(name.encode())
+    if not 1 <= size <= MAP_NAME_BYTES_MAX:
+        raise GridError(f"a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes, not {size}")
 
 
 class Grid:

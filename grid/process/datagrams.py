@@ -42,10 +42,9 @@ STRANGERS_MAX = 1_000
 """Strangers told apart; of more than that nothing is said any more."""
 
 REASONS = {
-    "other_cluster": "it has another cluster name than this one",
+    "other_cluster": "another cluster name than here",
     "other_secret": (
-        "it has the same cluster name but another secret than this one, or one of them has none "
-        "(copy cluster.toml to every machine)"
+        "another secret than here, or only one has any (copy cluster.toml to every machine)"
     ),
 }
 
