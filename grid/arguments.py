@@ -46,10 +46,15 @@ def add_command(
     return commands.add_parser(
         name,
         help=help_text,
-        description=f"{help_text[0].upper()}{help_text[1:]}.",
+        description=described(help_text),
         epilog=f"examples:\n{examples.strip(chr(10))}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def described(help_text: str) -> str:
+    """Return the line of a list of commands as the sentence that begins a command's own help."""
+    return f"{help_text[0].upper()}{help_text[1:]}."
 
 
 def time_span(text: str) -> float:

@@ -28,7 +28,7 @@ from grid.api import (
     local_config,
     open_client,
 )
-from grid.arguments import Parser, add_command, whole_within
+from grid.arguments import Parser, add_command, described, whole_within
 from grid.client.session import Grid
 from grid.config import Config
 from grid.console.document import decode
@@ -154,7 +154,10 @@ def _parser(command: str) -> Parser:
 
     for name, (module_name, help_text) in LARGE_COMMANDS.items():
         large = commands.add_parser(
-            name, help=help_text, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=help_text,
+            description=described(help_text),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == command:
             module = importlib.import_module(module_name)

@@ -91,9 +91,10 @@ LOOKS = {
         partitions_picture,
     ),
     "tasks": Look(
-        "show tasks queued, running, done and retried, and what workers do",
+        "show tasks queued, running, done and retried, and what the workers of one node do",
         """
   grid tasks --watch --interval 5
+  grid tasks --connect pc2             with the workers of that node
   grid tasks --json | jq .queued
 """,
         tasks_answer,

@@ -86,7 +86,7 @@ def document_of(wishes: Wishes, findings: Findings, tally: Tally) -> dict[str, A
 
 def render(document: dict[str, Any]) -> Table:
     """Return the table for people."""
-    table = Table(title="chaos", show_header=False, title_justify="left")
+    table = Table(title=f"chaos: {document['verdict']}", show_header=False, title_justify="left")
     for key, value in document.items():
         if key in ("promotion_reports", "examples"):
             continue
