@@ -19,6 +19,7 @@ from grid.config import Config
 from grid.demo import failure, formation, rejoin, speedup
 from grid.demo.figures import Outcome, document_of
 from grid.demo.narration import Narrator
+from grid.demo.recording import COLUMNS, LINES
 from grid.demo.runs import Books
 from grid.demo.stage import Stage, stage
 from grid.errors import GridError
@@ -68,7 +69,8 @@ def _show(options: argparse.Namespace, narrator: Narrator) -> dict[str, Any]:
                 _corpus(options, narrator), Path(folder), driver_has_quota=options.driver_in_quota
             )
             narrator.say(f"{books.name}, in {books.parts} parts")
-        narrator.say(f"the console of each host is recorded in {recordings}; 'cat' replays it")
+        narrator.say(f"the console of each host is recorded in {recordings}")
+        narrator.say(f"'cat' replays it, on a terminal of {COLUMNS}x{LINES}; 'pv -qL 20k' slowly")
         with stage(options.hosts, options.quota, recordings, narrator) as made:
             for demo in wanted:
                 outcomes.append(_outcome(demo, made, books))
