@@ -49,6 +49,7 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
     these; keys that are equal in Python are one key. Values: anything that can be pickled.
 
     `ttl` is in seconds: the entry disappears after that time, unless it is stored anew before.
+    The size may count it for a second more.
 
     A write is acknowledged by the node that holds the entry, and its backup follows: within 100 ms,
     1,000 writes and 1 MiB of a partition, beyond which writers wait. So the sudden death of a node

@@ -140,9 +140,9 @@ def _verdict(status: ClusterStatus) -> Text:
 
 
 def _gone_line(member: MemberStatus) -> Text:
-    verb = "is dead" if member.state == "dead" else "has left"
-    text = f"{one_line(member.name)} ({one_line(member.address)}) {verb} since "
-    return Text(f"{text}{duration(member.state_s)}", "dim")
+    verb = "died" if member.state == "dead" else "left"
+    text = f"{one_line(member.name)} ({one_line(member.address)}) {verb}"
+    return Text(f"{text} {duration(member.state_s)} ago", "dim")
 
 
 def _table(members: Sequence[MemberStatus], figures: Columns) -> Table:
