@@ -241,19 +241,21 @@ class PlainConsole:
         self._write(str(Event(self._wall_text(), "INFO", self._summary)))
 
     def stop(self) -> None:
-        """Do nothing: every line was flushed when it was written."""
+        """Say what was dropped; every line was flushed when it was written."""
+        self._write()
 
-    def _write(self, line: str) -> None:
+    def _write(self, *lines: str) -> None:
         # A pipe that is ready takes a line of up to 4 KiB without waiting (pipe(7)).
         if not _takes_output(self._stream):
-            self._dropped_count += 1
+            self._dropped_count += len(lines)
             return
         try:
             if self._dropped_count:
                 text = f"{self._dropped_count} lines were dropped: nobody read this output"
                 self._stream.write(f"{Event(self._wall_text(), 'WARNING', text)}\n")
                 self._dropped_count = 0
-            self._stream.write(f"{line[:LINE_CHARACTERS_MAX]}\n")
+            for line in lines:
+                self._stream.write(f"{line[:LINE_CHARACTERS_MAX]}\n")
             self._stream.flush()
         except OSError:
             return

@@ -41,6 +41,11 @@ class LogRelay:
             self._partial = b""
         return [_parsed(piece) for line in lines for piece in _pieces(line)]
 
+    def rest(self) -> list[LogText]:
+        """Return the line that was begun, if any: whoever could complete it has ended."""
+        piece, self._partial = self._partial, b""
+        return [_parsed(piece)] if piece else []
+
     def close(self) -> None:
         """Close both ends."""
         os.close(self.read_fd)

@@ -12,6 +12,9 @@ from typing import Protocol
 from grid.wire.catalog import encode
 from grid.wire.family import LogText, NodeNews, SupervisorToLauncher
 
+MOMENT_S = 0.1
+"""So long a launcher that reads may keep one message waiting."""
+
 
 class Observer(Protocol):
     """What a supervisor tells of its node."""
@@ -37,11 +40,18 @@ class Keys(Protocol):
 
 
 class PipeObserver:
-    """Passes everything on to the launcher that started this supervisor."""
+    """Passes everything on to the launcher that started this supervisor.
+
+    It reads all the time, but not always as fast as tasks print: it is waited for, a moment. A
+    stopped launcher must not stop its nodes: it costs that moment once, then lines, and hears how
+    many once it reads again.
+    """
 
     def __init__(self, pipe: Connection) -> None:
-        """Write to `pipe`; the launcher reads it all the time."""
+        """Write to `pipe`."""
         self._pipe = pipe
+        self._is_read = True
+        self._dropped_count = 0
 
     def event(self, level: str, text: str) -> None:
         """Pass an event on."""
@@ -56,9 +66,16 @@ class PipeObserver:
         self._send(message)
 
     def _send(self, message: SupervisorToLauncher) -> None:
+        _, writable, _ = select.select([], [self._pipe], [], MOMENT_S if self._is_read else 0)
+        self._is_read = bool(writable)
+        if not self._is_read:
+            self._dropped_count += isinstance(message, LogText)
+            return
         try:
-            _, writable, _ = select.select([], [self._pipe], [], 0)
-            if writable:  # A stopped launcher must not stop its nodes.
-                self._pipe.send_bytes(encode(message))
+            if self._dropped_count:
+                text = f"{self._dropped_count} lines were dropped: nobody read them"
+                self._pipe.send_bytes(encode(LogText("WARNING", text)))
+                self._dropped_count = 0
+            self._pipe.send_bytes(encode(message))
         except OSError:
             return  # The launcher is gone; the supervisor sees the pipe's EOF and stops.

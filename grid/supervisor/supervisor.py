@@ -232,6 +232,8 @@ class Supervisor:
         if not family.children and kill_strays():
             self._observer.event("WARNING", "processes that tasks had left behind were killed")
         self._on_log()
+        for line in self._log.rest():
+            self._observer.log(line)
         self._family = None
 
     # -- events ---------------------------------------------------------------------------

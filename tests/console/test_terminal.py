@@ -220,15 +220,19 @@ def test_console_replaces_what_the_terminal_cannot_encode(tmp_path: Path) -> Non
     assert path.read_bytes() == b"12:00:00 INFO ? joined\n"
 
 
+def _fill(pipe: int) -> None:
+    os.set_blocking(pipe, False)
+    while select.select([], [pipe], [], 0)[1]:
+        os.write(pipe, b" " * 4096)
+    os.set_blocking(pipe, True)
+
+
 def test_plain_console_drops_lines_that_nobody_reads_and_counts_them() -> None:
     """A reader that has stopped must not stop the supervisor."""
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb"), os.fdopen(write_end, "w", encoding="utf-8") as stream:
         console = PlainConsole(stream, wall_text=lambda: "12:00:01")
-        os.set_blocking(write_end, False)
-        while select.select([], [write_end], [], 0)[1]:
-            os.write(write_end, b" " * 4096)
-        os.set_blocking(write_end, True)
+        _fill(write_end)
         for number in range(1000):
             console.event(Event("12:00:00", "INFO", f"line {number}"))
         os.read(read_end, 1 << 20)
@@ -238,6 +242,21 @@ def test_plain_console_drops_lines_that_nobody_reads_and_counts_them() -> None:
             "12:00:01 WARNING 1000 lines were dropped: nobody read this output",
             "12:00:01 INFO read again",
         ]
+
+
+def test_plain_console_says_at_the_end_what_was_dropped() -> None:
+    """Else nobody would know, for nothing follows."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb"), os.fdopen(write_end, "w", encoding="utf-8") as stream:
+        console = PlainConsole(stream, wall_text=lambda: "12:00:01")
+        _fill(write_end)
+        console.print("last words")
+        console.print("the very last")
+        os.read(read_end, 1 << 20)
+        console.stop()
+        stream.close()
+        text = b"12:00:01 WARNING 2 lines were dropped: nobody read this output\n"
+        assert os.read(read_end, 1 << 16) == text
 
 
 class Terminal(StringIO):

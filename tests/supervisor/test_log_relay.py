@@ -66,6 +66,13 @@ def test_line_is_given_out_when_it_is_complete(relay: LogRelay) -> None:
     assert seen == [[], [], [], [], [LogText("WARNING", "José is here")], [LogText("INFO", "next")]]
 
 
+def test_line_that_nobody_completes_is_given_out_in_the_end(relay: LogRelay) -> None:
+    os.write(relay.write_fd, b"INFO one\nand then")
+    assert relay.read() == [LogText("INFO", "one")]
+    assert relay.rest() == [LogText(PRINTED, "and then")]
+    assert relay.rest() == []
+
+
 def test_bytes_that_are_no_text_do_no_harm(relay: LogRelay) -> None:
     os.write(relay.write_fd, b"INFO \xff\xfe\x00 raw\n")
     assert relay.read() == [LogText("INFO", "\ufffd\ufffd\x00 raw")]
