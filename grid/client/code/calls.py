@@ -71,11 +71,11 @@ def dump_call(
 
 def name_of(function: object) -> str:
     """Return what to call a function where people watch; what has no name goes by its class."""
-    while isinstance(function, functools.partial):
-        function = function.func
     try:
+        while isinstance(function, functools.partial):
+            function = function.func
         name = getattr(function, "__qualname__", None)
-    except Exception:  # An object may make up its attributes, and fail.
+    except Exception:  # An object may make up its attributes, even its class, and fail.
         name = None
     return cleaned(name if type(name) is str else type(function).__qualname__)
 

@@ -119,8 +119,17 @@ def test_call_is_named_after_its_function(function: Callable[..., Any], name: st
     assert name_of(function) == name
 
 
+class Masked(Nameless):
+    """Makes up its class, and fails."""
+
+    @property  # type: ignore[misc]  # That is the point.
+    def __class__(self) -> type[Any]:
+        raise RuntimeError("no class today")
+
+
 def test_object_that_makes_up_its_attributes_and_fails_goes_by_its_class() -> None:
     assert name_of(Unwilling()) == "Unwilling"
+    assert name_of(Masked()) == "Masked"
 
 
 def test_name_of_a_call_is_that_of_the_function_or_what_it_is_said_to_be() -> None:
