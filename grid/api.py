@@ -306,8 +306,9 @@ def local_cluster(
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(msgspec.json.encode(request) + b"\n")
-        process.stdin.flush()
+        with contextlib.suppress(OSError):  # It has ended already; so does what it says.
+            process.stdin.write(msgspec.json.encode(request) + b"\n")
+            process.stdin.flush()
         line = process.stdout.readline()  # The launcher has a start deadline of its own.
         if not line:
             raise ConnectError("the local cluster did not start (its reason is printed above)")
@@ -344,10 +345,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     # Said, and not only by closing: a child that this program has forked would keep the
     # pipe open.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), process.stdin:
         process.stdin.write(b"stop\n")
-        process.stdin.flush()
-    process.stdin.close()
     try:
         process.wait(timeout=LOCAL_STOP_DEADLINE_S)
     finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import sys
 import time
@@ -45,6 +44,9 @@ from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
 from grid.wire.security import bearer_token
+
+_STDERR = 2
+"""The highest number of a standard stream."""
 
 SECONDS_MAX = 86_400
 """A wait longer than a day is a slip of the keyboard."""
@@ -89,6 +91,7 @@ to import is most of the time that a node takes to start."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_missing_streams()
     try:
         if list(arguments) == [LOCAL_CLUSTER]:  # For grid.local(), not for people.
             return _local_cluster()
@@ -107,6 +110,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return code
+
+
+def _open_missing_streams() -> None:
+    """Have all standard streams, even if whoever started this has closed some (``2>&-``).
+
+    Else the next pipe would get the number of one, and what children print would go there.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(_STDERR, "w", closefd=False)  # noqa: SIM115
 
 
 def _parser(command: str) -> Parser:
@@ -208,7 +224,7 @@ def _up(options: argparse.Namespace) -> int:
     )
     settings = resolve_nodes(config, options.nodes)
     # Without standard output (``>&-``) the node still runs.
-    console = open_console(sys.stdout or io.StringIO(), sys.stdin)
+    console = open_console(sys.stdout, sys.stdin)
     observer = ConsoleObserver(console, names_tellers=options.nodes > 1)
     node: Supervisor | Launcher
     # Before the terminal is taken: from here on signals end in order, so it is given back.
@@ -311,7 +327,10 @@ def _local_cluster() -> int:
         print(msgspec.json.encode(LocalReady(addresses)).decode(), flush=True)
 
     # Standard output is for the one word to the program.
-    console = PlainConsole(sys.stderr or io.StringIO())
+    console = PlainConsole(sys.stderr)
     console.start()
     observer = QuietObserver(console)
-    return Launcher(settings, observer, on_all_admitted=say_ready, stop_fd=0).run()
+    try:
+        return Launcher(settings, observer, on_all_admitted=say_ready, stop_fd=0).run()
+    finally:
+        console.stop()

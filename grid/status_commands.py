@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -214,7 +213,7 @@ def _console(options: argparse.Namespace, config: Config) -> int:
             return News(None, [], str(error))
 
     with contextlib.closing(connections):
-        run(open_console(sys.stdout or io.StringIO(), sys.stdin), ask)
+        run(open_console(sys.stdout, sys.stdin), ask)
     return 0
 
 

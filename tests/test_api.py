@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,48 @@ with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert (ended.stdout, ended.stderr) == ("", "local: hello   from a task\n")
+
+
+def test_what_tasks_print_is_complete_however_much_and_fast_and_without_a_newline_at_the_end():
+    program = """
+import sys, grid
+
+def chat():
+    for number in range(20_000):
+        print(number)
+    sys.stdout.write("that is all")
+    sys.stdout.flush()
+
+with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
+    pool.submit(chat).result()
+"""
+    with tempfile.TemporaryFile("w+") as file:
+        subprocess.run([sys.executable, "-c", program], stderr=file, check=True)
+        file.seek(0)
+        told = file.read().splitlines()
+    assert told == [f"local: {text}" for text in (*range(20_000), "that is all")]
+
+
+def test_a_local_cluster_needs_no_standard_streams():
+    program = """
+import sys, grid
+with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
+    assert pool.submit(print, "to nobody", file=None).result() is None
+sys.exit(3)
+"""
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, program]
+    assert subprocess.run(command, check=False).returncode == 3
+
+
+def test_a_launcher_that_ends_at_once_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    launcher = tmp_path / "launcher"
+    launcher.write_text("#!/bin/sh\nexec <&-\nexec >&-\n")
+    launcher.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(launcher))
+    with pytest.raises(ConnectError, match="the local cluster did not start"):
+        grid.local()
 
 
 def test_a_killed_node_loses_nothing_that_a_backup_had():
