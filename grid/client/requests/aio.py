@@ -168,8 +168,7 @@ class AsyncShell:
     def _fetching_table(self, deadline_s: float) -> asyncio.Task[str | None]:
         if self._fetching is None or self._fetching.done():
             self._fetching = self._loop.create_task(self._fetch(deadline_s))
-            # Whoever asked may have been cancelled: its failure is nobody's then.
-            self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._fetching.add_done_callback(_note_failure)
         return self._fetching
 
     async def _fetch(self, deadline_s: float) -> str | None:
@@ -191,6 +190,7 @@ class AsyncShell:
         if task is None:
             task = self._opening[place] = self._loop.create_task(self._connect(target))
             task.add_done_callback(lambda _: self._opening.pop(place, None))
+            task.add_done_callback(_note_failure)
         return await asyncio.shield(task)
 
     async def _connect(self, target: Target) -> AsyncLink:
@@ -227,3 +227,9 @@ class AsyncShell:
                         )  # Not awaited: others' deadlines pass meanwhile.
                     else:
                         link.close()
+
+
+def _note_failure(task: asyncio.Task[AsyncLink] | asyncio.Task[str | None]) -> None:
+    """Whoever asked may have been cancelled: the failure is nobody's then, and not to be logged."""
+    if not task.cancelled():
+        task.exception()

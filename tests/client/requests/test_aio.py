@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import uvloop
 
 from grid import (
     AsyncGrid,
+    ConnectError,
     GridError,
     OperationTimeoutError,
 )
@@ -135,6 +137,38 @@ def test_a_caller_that_gives_up_while_a_link_is_opened_does_not_stop_the_others(
         await asyncio.sleep(0)
         first.cancel()
         assert await second == "value 1"
+
+    run(running_cluster, test)
+
+
+def test_nothing_is_logged_of_a_link_that_fails_when_its_caller_has_given_up(
+    running_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+):
+    async def test(grid, users):
+        logged: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: logged.append(what))
+        has_begun, may_fail, has_failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def fail(shell, target):
+            has_begun.set()
+            await may_fail.wait()
+            has_failed.set()
+            raise ConnectError("refused")
+
+        monkeypatch.setattr(AsyncShell, "_connect", fail)
+        for link in links_of(grid):
+            link.close()
+        caller = asyncio.create_task(users.get(0))
+        await has_begun.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        may_fail.set()
+        await has_failed.wait()
+        await asyncio.sleep(0)
+        monkeypatch.undo()
+        del caller
+        gc.collect()  # A task with an exception that nobody took says so when it goes.
+        assert logged == []
 
     run(running_cluster, test)
 
