@@ -184,7 +184,7 @@ with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
     assert (ended.stdout, ended.stderr) == ("", "local: hello   from a task\n")
 
 
-def test_what_tasks_print_is_complete_however_much_and_fast_and_without_a_newline_at_the_end():
+def test_of_what_tasks_print_fast_nothing_is_dropped_without_a_word():
     program = """
 import sys, grid
 
@@ -201,7 +201,11 @@ with grid.local(nodes=1, workers=1) as g, g.executor() as pool:
         subprocess.run([sys.executable, "-c", program], stderr=file, check=True)
         file.seek(0)
         told = file.read().splitlines()
-    assert told == [f"local: {text}" for text in (*range(20_000), "that is all")]
+    dropped = [int(line.split()[-7]) for line in told if "lines were dropped" in line]
+    printed = [line for line in told if "lines were dropped" not in line]
+    assert len(printed) + sum(dropped) == 20_001  # None, unless the launcher had no core for long.
+    assert printed[0] == "local: 0"
+    assert printed[-1] == "local: that is all"
 
 
 def test_a_local_cluster_needs_no_standard_streams():

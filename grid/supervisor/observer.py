@@ -12,7 +12,7 @@ from typing import Protocol
 from grid.wire.catalog import encode
 from grid.wire.family import LogText, NodeNews, SupervisorToLauncher
 
-MOMENT_S = 0.1
+MOMENT_S = 0.5
 """So long a launcher that reads may keep one message waiting."""
 
 

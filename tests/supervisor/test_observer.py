@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from grid.supervisor import observer as observer_module
 from grid.supervisor.log_relay import PRINTED
 from grid.supervisor.observer import PipeObserver
 from grid.wire.catalog import decode_supervisor_to_launcher
@@ -27,8 +28,9 @@ def received(launcher: Connection) -> SupervisorToLauncher:
 
 
 def test_a_launcher_that_reads_gets_each_line_however_fast_they_come(
-    pipe: tuple[Connection, Connection],
+    pipe: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(observer_module, "MOMENT_S", 60.0)  # The reader may have no core for long.
     launcher, supervisor = pipe
     lines = [LogText(PRINTED, f"line {number}") for number in range(5_000)]
     got: list[SupervisorToLauncher] = []
