@@ -7,7 +7,7 @@ round. A server has the last core, a client the first, unless the row says other
                         [--rounds N] [--json FILE] [--picture FILE.png]
     python -m bench.map --setup        installs the peers, measures nothing
 
-Not here: more than one machine, and what happens when one fails (``bench/membership.py``).
+Not here: more than one machine, and what happens when one fails (``bench/failover.py``).
 """
 
 from __future__ import annotations

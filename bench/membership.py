@@ -37,8 +37,6 @@ FORMING_POLL_S = 0.05
 """Twelve nodes that start need both cores more than the question does."""
 REAL_DEADLINE_S = 60.0
 
-SWIM_DETECTION_PERIODS = 1.58
-"""Expected periods to the first detection, e/(e-1) (SWIM section 3.1, Fig. 3a)."""
 SWIM_MESSAGES = 2.0
 """Messages sent per member and period, to n = 55 (SWIM section 5, Fig. 2)."""
 MEMBERLIST_SUSPICION_S = {4: 4.0, 10: 4.0, 100: 8.0, 1000: 12.0}

@@ -21,6 +21,9 @@ FILES: dict[str, Path] = {
 # Spelled in two halves, or this file would be the first to fail.
 TASK_MARK = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 
+# How a text names a module or a package, in two backquotes: by its path.
+NAMED_PATH = re.compile(r"``([\w/.]+(?:\.py|/))``")
+
 # Modules with functions and no test file of their own name; each with the reason. An entry whose
 # module has gone, or has its test by now, fails as well.
 WITHOUT_TEST: dict[str, str] = {
@@ -69,6 +72,22 @@ def test_nothing_is_left_marked_for_later(name: str):
     lines = FILES[name].read_text().splitlines()
     marked = [number for number, line in enumerate(lines, start=1) if TASK_MARK.search(line)]
     assert marked == []
+
+
+def is_there(named: str, name: str) -> bool:
+    """Whether a path leads somewhere from beside a file, from a folder around it, or from grid/."""
+    places = [*Path(name).parents, Path("grid")]
+    return any((ROOT / place / named).exists() for place in places)
+
+
+def test_modules_that_texts_name_are_there():
+    gone = [
+        f"{name}: {named}"
+        for name, path in FILES.items()
+        for named in NAMED_PATH.findall(path.read_text())
+        if not is_there(named, name)
+    ]
+    assert gone == []
 
 
 def modules_with_code() -> set[str]:

@@ -1,6 +1,6 @@
 """`grid.current()`: the client of code that runs inside a task, on its own node's unix socket.
 
-Runs in: worker processes, which `set_local_port` has told their node's port.
+Runs in: worker processes, which `set_local_node` has told where their node answers.
 """
 
 from __future__ import annotations

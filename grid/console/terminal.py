@@ -2,7 +2,7 @@
 
 And the one line of a command that waits (`ProgressLine`).
 
-Runs in: supervisor, in its only thread.
+Runs in: supervisor, launcher, or the command that watches from elsewhere; starts no thread.
 
 Not here: the picture itself (``view.py``), what keys are typed (``keyboard.py``), and the decision
 when to refresh.

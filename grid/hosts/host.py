@@ -4,7 +4,7 @@ Responsible for: running programs and nodes as they would run on a machine of th
 faults of that machine: lost packets, a firewall, interfaces that go down and come back.
 
 Not separate: process ids, the host name (`start` names the node), the file system. Not here: how
-hosts are built and taken down (hosts.py).
+hosts are built and taken down (``network.py``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Interface:
 
 
 class Host:
-    """One host; `hosts.lan` makes them."""
+    """One host; `network.lan` makes them."""
 
     def __init__(
         self,

@@ -222,9 +222,8 @@ class AsyncShell:
                 link.drop_late(time.monotonic())
                 if link.is_waiting and self._loop.time() - link.heard_s > PATIENCE_S:
                     if self.core.is_still_at(link.target):
-                        self._fetching_table(
-                            math.inf
-                        )  # Not awaited: others' deadlines pass meanwhile.
+                        # Not awaited: others' deadlines pass meanwhile.
+                        self._fetching_table(math.inf)
                     else:
                         link.close()
 

@@ -26,10 +26,7 @@ from grid.transport.blocking import BlockingConnection, connect
 from grid.transport.interfaces import usable_interface_addresses
 from grid.transport.unix import local_node_ports
 from grid.types import NODE_ID_BYTES, Address
-from grid.wire.catalog import (
-    decode_client_reply,
-    encode,
-)
+from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import (
     ControlReply,
     ControlRequest,
@@ -65,7 +62,7 @@ Gateway = Address | int
 
 
 class Connections:
-    """Everything one client has open."""
+    """One client's way to all network processes; safe to share between threads."""
 
     def __init__(
         self,
