@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.measure import (
@@ -98,7 +99,7 @@ def main() -> None:
         assert unix_map.get("key") == VALUE
         pin(cores[0], cores[-1], local_processes())
         times = interleaved(
-            {n: lambda c=c: microseconds_per_call(c, options.calls) for n, c in calls.items()},  # type: ignore[misc]  # default binds now
+            {n: partial(microseconds_per_call, c, options.calls) for n, c in calls.items()},
             options.rounds,
         )
     echo.close()

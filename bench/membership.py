@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.measure import Row, publish
@@ -182,7 +183,7 @@ def killed_known_s() -> float:
     with four_nodes() as nodes:
         victim = nodes.pop("c")
         for watching in nodes.values():
-            wait_for(lambda watching=watching: has_joined(watching, 3))  # type: ignore[misc]  # default binds now
+            wait_for(partial(has_joined, watching, 3))
         # The watching connections are made in the period after the last join.
         time.sleep(2.0)
         victim.family()

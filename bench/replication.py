@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -24,6 +25,7 @@ import redis
 from bench.cluster import connected, nodes_of, wait_until_safe
 from bench.measure import Row, interleaved, median_ratio, publish
 from bench.peers.base import Program, free_port
+from grid.client.map import Map
 from grid.client.session import Grid
 
 CALLS = 2_000
@@ -72,21 +74,24 @@ def per_second(call: Callable[[int], object], calls: int) -> float:
     return calls / (time.perf_counter() - started_s)
 
 
+def singles_per_second(mapped: Map[str, bytes]) -> float:
+    """Return how many entries a second one writer puts one by one."""
+    return per_second(lambda number: mapped.put(f"key-{number}", VALUE), CALLS)
+
+
+def batched_per_second(mapped: Map[str, bytes]) -> float:
+    """Return how many entries a second one writer puts in batches."""
+    batch = {f"batch-{number}": VALUE for number in range(BATCH_ENTRIES)}
+    return BATCH_ENTRIES * per_second(lambda _: mapped.put_all(batch), BATCHES)
+
+
 def measures_of(plain: Grid, backed: Grid, server: redis.Redis) -> dict[str, Callable[[], float]]:
     """Return what is measured in turn."""
     measures: dict[str, Callable[[], float]] = {}
-    batch = {f"batch-{number}": VALUE for number in range(BATCH_ENTRIES)}
     for name, client in (("plain", plain), ("backed", backed)):
         mapped = client.map("bench")
-        measures[f"{name} single"] = lambda m=mapped: per_second(  # type: ignore[misc]
-            lambda n: m.put(f"key-{n}", VALUE), CALLS
-        )
-        measures[f"{name} batch"] = lambda m=mapped: (
-            BATCH_ENTRIES
-            * per_second(  # type: ignore[misc]
-                lambda _: m.put_all(batch), BATCHES
-            )
-        )
+        measures[f"{name} single"] = partial(singles_per_second, mapped)
+        measures[f"{name} batch"] = partial(batched_per_second, mapped)
     synced = backed.map("sync")
 
     def set_and_wait(number: int) -> None:

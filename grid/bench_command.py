@@ -10,11 +10,19 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from grid.api import local, open_client
 from grid.books.corpus import Corpus, CorpusError, generated, gutenberg, load_folder
@@ -50,11 +58,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
             console.print(f"serial run{label}: {serial_s:.2f} s", highlight=False)
             with _progress(console) as progress:
                 bar = progress.add_task(f"parallel run{label}", total=None)
-                parallel = run_parallel(
-                    client,
-                    corpus,
-                    lambda done, known, b=bar, p=progress: p.update(b, completed=done, total=known),  # type: ignore[misc]  # defaults bind now
-                )
+                parallel = run_parallel(client, corpus, partial(_show, progress, bar))
             is_equal = parallel.report == serial_report
             repeats.append(Repeat(serial_s, parallel, is_equal=is_equal))
         document = document_of(
@@ -107,6 +111,10 @@ def _cores(client: Grid, workers: int) -> int:
     """Cores of the cluster: this machine's, or, with other machines, one per worker."""
     hosts = {node.host for node in client.nodes()}
     return len(os.sched_getaffinity(0)) if len(hosts) == 1 else workers
+
+
+def _show(progress: Progress, bar: TaskID, done: int, known: int) -> None:
+    progress.update(bar, completed=done, total=known)
 
 
 def _progress(console: Console) -> Progress:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -63,14 +64,15 @@ def _accumulate(options: argparse.Namespace, membership: MembershipOptions) -> i
     failed: list[dict[str, Any]] = []
     with _progress() as progress:
         bar = progress.add_task("node-hours", total=options.hours)
+
+        def show(nodes: int, before: float, done_s: float) -> None:
+            done = before + nodes * done_s / 3600
+            progress.update(bar, completed=min(options.hours, done))
+
         while node_hours < options.hours:
             nodes = options.nodes or random.choice(RANDOM_NODES)
             plan = _plan(options, membership, nodes, random.randrange(SEEDS))
-            outcome = Trial(plan).run(
-                lambda done_s, nodes=nodes, before=node_hours: progress.update(  # type: ignore[misc]  # defaults bind now
-                    bar, completed=min(options.hours, before + nodes * done_s / 3600)
-                )
-            )
+            outcome = Trial(plan).run(partial(show, nodes, node_hours))
             node_hours += outcome.node_hours
             runs += 1
             if _has_failed(outcome):
@@ -100,12 +102,14 @@ def _run_data(options: argparse.Namespace) -> int:
     with _progress() as progress:
         total_s = 60 * options.minutes * options.seeds
         bar = progress.add_task("clusters with data", total=total_s)
+
+        def show(before_s: float, now_s: float) -> None:
+            progress.update(bar, completed=before_s + now_s)
+
         for seed in range(options.seed, options.seed + options.seeds):
             plan = DataPlan(nodes=options.nodes or DATA_NODES, minutes=options.minutes, seed=seed)
             done_s = 60 * options.minutes * len(documents)
-            outcome = DataTrial(plan).run(
-                lambda now_s, before_s=done_s: progress.update(bar, completed=before_s + now_s)  # type: ignore[misc]  # defaults bind now
-            )
+            outcome = DataTrial(plan).run(partial(show, done_s))
             document = outcome.document()
             documents.append(document)
             faults = ", ".join(f"{kind} {count}" for kind, count in sorted(outcome.faults.items()))

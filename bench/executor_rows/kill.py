@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.cluster import connected, nodes_of, wait_until_safe
@@ -43,13 +44,17 @@ class Seen:
 def run_tasks(client: Grid, nodes: LocalNodes, victim: str | None) -> Seen:
     """Run all tasks, and kill a node when half of them have begun."""
     ended: Counter[int] = Counter()
+
+    def end(number: int, _: Future[int]) -> None:
+        ended[number] += 1
+
     with tempfile.NamedTemporaryFile(prefix="grid-bench-") as file, client.executor() as executor:
         path = Path(file.name)
         start_s = time.perf_counter()
         futures: list[Future[int]] = []
         for number in range(TASKS):
             future = executor.submit(sign, file.name, number, TASK_S)
-            future.add_done_callback(lambda _, number=number: ended.update([number]))  # type: ignore[misc]
+            future.add_done_callback(partial(end, number))
             futures.append(future)
         share_s = 0.0
         if victim is not None:
@@ -63,11 +68,14 @@ def run_tasks(client: Grid, nodes: LocalNodes, victim: str | None) -> Seen:
         if unfinished:
             client.close()  # Or leaving the executor would wait for them for ever.
     right = sum(
-        future.done() and future.exception() is None and future.result() == number
-        and ended[number] == 1 and runs[number] >= 1
+        _has_returned(future, number) and ended[number] == 1 and runs[number] >= 1
         for number, future in enumerate(futures)
-    )  # fmt: skip
+    )
     return Seen(wall_s, right, sum(count > 1 for count in runs.values()), share_s)
+
+
+def _has_returned(future: Future[int], number: int) -> bool:
+    return future.done() and future.exception() is None and future.result() == number
 
 
 def kill_rows(run: Run) -> list[Row]:

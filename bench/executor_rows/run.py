@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -89,7 +90,6 @@ class Run:
         """
         self.say(name)
         details: dict[str, list[float]] = {peer: [] for peer in self.drivers}
-
         fewer = msgspec.structs.replace(ask, count=ask.count // clusters_share)
 
         def measure(peer: str, driver: Driver) -> float:
@@ -98,10 +98,7 @@ class Run:
             return figure(answer)
 
         figures = interleaved(
-            {
-                peer: lambda peer=peer, driver=driver: measure(peer, driver)  # type: ignore[misc]
-                for peer, driver in self.drivers.items()
-            },
+            {peer: partial(measure, peer, driver) for peer, driver in self.drivers.items()},
             self.size.rounds,
         )
         # The first was the round that does not count.

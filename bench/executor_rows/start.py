@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.executor_peers import CLUSTERS
 from bench.executor_rows.driver import Driver
 from bench.executor_rows.run import OURS, Run, row_of
@@ -18,8 +20,5 @@ def start_rows(run: Run) -> list[Row]:
             return driver.started_s * 1000
 
     names = [OURS, *(peer for peer in run.peers if peer in CLUSTERS)]
-    figures = interleaved(
-        {peer: lambda peer=peer: started_ms(peer) for peer in names},  # type: ignore[misc]
-        run.size.rounds,
-    )
+    figures = interleaved({peer: partial(started_ms, peer) for peer in names}, run.size.rounds)
     return [row_of("start", name, figures, unit="ms", more_is_better=False)]

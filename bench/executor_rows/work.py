@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 from bench.executor_rows.driver import WORKERS, Answer, Ask, Driver
 from bench.executor_rows.run import OURS, Run, row_of
@@ -56,8 +57,7 @@ def _ask_alone(
         return figure(answer)
 
     figures = interleaved(
-        {peer: lambda peer=peer: measured(peer) for peer in (OURS, *run.peers)},  # type: ignore[misc]
-        run.size.rounds,
+        {peer: partial(measured, peer) for peer in (OURS, *run.peers)}, run.size.rounds
     )
     # The first was the round that does not count.
     return figures, {peer: statistics.median(values[1:]) for peer, values in details.items()}

@@ -15,6 +15,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter, process_time, thread_time
@@ -121,6 +122,9 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
     submitted = 0
     started_s = perf_counter()
 
+    def note(book_index: int, part_index: int, future: Future[PartResult]) -> None:
+        done.put((book_index, part_index, future))
+
     def merge_next(*, wait: bool) -> bool:
         """Merge one finished part; False if none is finished and `wait` is not wanted."""
         if not wait and done.empty():
@@ -147,8 +151,7 @@ def _run(client: Grid, corpus: Corpus, map_name: str, on_progress: OnProgress) -
                 # Short ones last: so all workers are done at nearly the same time.
                 size = len(part.text)
                 future = pool.submit_to(analyse_stored_part, map_name, key, key=key, priority=size)
-                place = (book_index, part.index)
-                future.add_done_callback(lambda f, place=place: done.put((*place, f)))  # type: ignore[misc]  # default binds now
+                future.add_done_callback(partial(note, book_index, part.index))
                 submitted += 1
             while merge_next(wait=False):
                 pass
