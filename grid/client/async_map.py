@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
-from grid.client.entries.entry_operations import (
-    MISSING,
-    Ack,
-    EntryOperations,
-    asks_backup,
-    value_of,
-)
+from grid.client.entries.entry_operations import MISSING, Ack, EntryOperations, value_of
 from grid.client.entries.map_operations import MapOperations
 from grid.client.entries.scanning import Scanning
 from grid.client.entries.tokens import WriteToken, pack_token
@@ -74,9 +68,7 @@ class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
 
         `ack` and the token are those of `Map.put`.
         """
-        request = self._entries.putting(
-            key, value, ttl, self._is_acked if ack is None else asks_backup(ack)
-        )
+        request = self._entries.putting(key, value, ttl, self._waits_for_backup(ack))
         reply = await self._ask(*request)
         return pack_token(reply.version, request[0])  # type: ignore[union-attr]  # It is Done.
 
@@ -84,34 +76,34 @@ class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
         self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None
     ) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._entries.put_if_absent(key, value, ttl, with_backup))
 
     async def replace(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` if `key` has one already; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._entries.replace(key, value, ttl, with_backup))
 
     async def replace_if_same(
         self, key: K, old: V, new: V, *, ttl: float | None = None, ack: Ack = None
     ) -> bool:
         """Store `new` if the value of `key` equals `old`; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._entries.replace_if_same(key, old, new, ttl, with_backup))
 
     async def remove_if_same(self, key: K, old: V, *, ack: Ack = None) -> bool:
         """Remove `key` if its value equals `old`; return whether it was removed."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._entries.remove_if_same(key, old, with_backup))
 
     async def increment(self, key: K, amount: Any = 1, *, ack: Ack = None) -> Any:
         """Add `amount` to the number stored under `key`; return the sum. See `Map.increment`."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._entries.increment(key, amount, with_backup))
 
     async def delete(self, key: K, *, ack: Ack = None) -> bool:
         """Remove `key`; return whether it was there."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         reply = await self._ask(*self._entries.deleting(key, with_backup))
         return cast(Done, reply).count == 1
 
@@ -121,7 +113,7 @@ class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
     async def pop(self, key: K, /, default: V | D, *, ack: Ack = None) -> V | D: ...
     async def pop(self, key: K, /, default: Any = MISSING, *, ack: Ack = None) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         value = value_of(await self._ask(*self._entries.taking(key, with_backup)), default)
         if value is MISSING:
             raise KeyError(key)
@@ -133,7 +125,7 @@ class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
 
     async def setdefault(self, key: K, default: Any = None, /, *, ack: Ack = None) -> V:
         """Return the value of `key`; if it has none, store `default` and return that."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return cast(V, await self._run(self._entries.setdefault(key, default, with_backup)))
 
     async def contains(self, key: K) -> bool:
@@ -154,12 +146,12 @@ class AsyncMap(AsyncMapAtData[K, V], Generic[K, V]):
         ack: Ack = None,
     ) -> None:
         """Store many entries, by one message per storage process and batch; see `Map.put_all`."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         await self._run(self._operations.put_all(entries, ttl, with_backup))
 
     async def remove_all(self, keys: Iterable[K], *, ack: Ack = None) -> int:
         """Remove many keys, by one message per storage process; return how many were there."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return await self._run(self._operations.remove_all(keys, with_backup))
 
     # -- the whole map --------------------------------------------------------------------

@@ -16,13 +16,7 @@ from collections.abc import (
 )
 from typing import Any, TypeVar, cast, overload
 
-from grid.client.entries.entry_operations import (
-    MISSING,
-    Ack,
-    EntryOperations,
-    asks_backup,
-    value_of,
-)
+from grid.client.entries.entry_operations import MISSING, Ack, EntryOperations, value_of
 from grid.client.entries.map_operations import MapOperations
 from grid.client.entries.scanning import Scanning
 from grid.client.entries.tokens import WriteToken, pack_token
@@ -103,32 +97,30 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
         Returns: a token, by which `Grid.survived` tells later, to anybody, whether this write is
             still there after nodes have died.
         """
-        request = self._entries.putting(
-            key, value, ttl, self._is_acked if ack is None else asks_backup(ack)
-        )
+        request = self._entries.putting(key, value, ttl, self._waits_for_backup(ack))
         reply = self._ask(*request)
         return pack_token(reply.version, request[0])  # type: ignore[union-attr]  # It is Done.
 
     def put_if_absent(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` unless `key` has one; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._entries.put_if_absent(key, value, ttl, with_backup))
 
     def replace(self, key: K, value: V, *, ttl: float | None = None, ack: Ack = None) -> bool:
         """Store `value` if `key` has one already; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._entries.replace(key, value, ttl, with_backup))
 
     def replace_if_same(
         self, key: K, old: V, new: V, *, ttl: float | None = None, ack: Ack = None
     ) -> bool:
         """Store `new` if the value of `key` equals `old`; return whether it was stored."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._entries.replace_if_same(key, old, new, ttl, with_backup))
 
     def remove_if_same(self, key: K, old: V, *, ack: Ack = None) -> bool:
         """Remove `key` if its value equals `old`; return whether it was removed."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._entries.remove_if_same(key, old, with_backup))
 
     def increment(self, key: K, amount: Any = 1, *, ack: Ack = None) -> Any:
@@ -139,12 +131,12 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
 
         Raises: TypeError when the value cannot be added to.
         """
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._entries.increment(key, amount, with_backup))
 
     def delete(self, key: K, *, ack: Ack = None) -> bool:
         """Remove `key`; return whether it was there."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         reply = self._ask(*self._entries.deleting(key, with_backup))
         return cast(Done, reply).count == 1
 
@@ -154,7 +146,7 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
     def pop(self, key: K, /, default: V | D, *, ack: Ack = None) -> V | D: ...
     def pop(self, key: K, /, default: Any = MISSING, *, ack: Ack = None) -> Any:
         """Remove `key` and return its value, or `default`, or raise KeyError."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         value = value_of(self._ask(*self._entries.taking(key, with_backup)), default)
         if value is MISSING:
             raise KeyError(key)
@@ -170,7 +162,7 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
 
     def setdefault(self, key: K, default: Any = None, /, *, ack: Ack = None) -> V:
         """Return the value of `key`; if it has none, store `default` and return that."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return cast(V, self._run(self._entries.setdefault(key, default, with_backup)))
 
     def __getitem__(self, key: K) -> V:
@@ -182,7 +174,7 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         """Same as `put`."""
-        self._ask(*self._entries.putting(key, value, None, self._is_acked))
+        self._ask(*self._entries.putting(key, value, None, self._backup_ack))
 
     def __delitem__(self, key: K) -> None:
         """Remove `key`, or raise KeyError."""
@@ -210,12 +202,12 @@ class Map(MapAtData[K, V], MutableMapping[K, V]):
 
         Not atomic as a whole: with an error, some entries may be stored and others not.
         """
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         self._run(self._operations.put_all(entries, ttl, with_backup))
 
     def remove_all(self, keys: Iterable[K], *, ack: Ack = None) -> int:
         """Remove many keys, by one message per storage process; return how many were there."""
-        with_backup = self._is_acked if ack is None else asks_backup(ack)
+        with_backup = self._waits_for_backup(ack)
         return self._run(self._operations.remove_all(keys, with_backup))
 
     def update(self, *args: Any, **kwargs: V) -> None:

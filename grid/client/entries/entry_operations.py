@@ -62,8 +62,6 @@ class EntryOperations:
         self._key_bytes_max = limits.key_bytes_max
         self._value_bytes_max = limits.value_bytes_max
 
-    # -- one entry ------------------------------------------------------------------------
-
     def getting(self, key: object) -> Single:
         """Return the request for the value; see `value_of`."""
         partition_id, data = encode_key(key, self._key_bytes_max)
@@ -240,16 +238,6 @@ def in_pieces(tag: bytes, payload: bytes) -> tuple[memoryview, bytes | None]:
     if len(payload) > LARGE_VALUE_BYTES:
         return memoryview(tag), payload
     return memoryview(tag + payload), None
-
-
-def asks_backup(ack: Ack) -> bool:
-    """Whether a write that is told how to be acknowledged is to wait for a backup.
-
-    Raises: ValueError for what is no way to acknowledge.
-    """
-    if ack != "backup":
-        raise ValueError(f"ack is 'backup' or None (as the map does by default), not {ack!r}")
-    return True
 
 
 def value_of(reply: Reply, default: Any) -> Any:

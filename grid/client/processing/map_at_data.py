@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, TypeVarTuple, cast
 
-from grid.client.entries.entry_operations import MISSING, Ack, asks_backup
+from grid.client.entries.entry_operations import MISSING, Ack
 from grid.client.processing.at_data import AtData
 from grid.client.processing.waits import run, run_async
 
@@ -20,12 +20,23 @@ Args = TypeVarTuple("Args")
 
 
 class _OfMap:
-    """What these calls need to know of their map."""
+    """What a map of either kind knows of itself: its name, how its writes are acknowledged."""
 
     def __init__(self, name: str, at_data: AtData, *, backup_ack: bool) -> None:
         self.name = name
         self._at_data = at_data
-        self._is_acked = backup_ack
+        self._backup_ack = backup_ack
+
+    def _waits_for_backup(self, ack: Ack) -> bool:
+        """Whether a write with this `ack` is acknowledged only when a backup has it as well.
+
+        Raises: ValueError for what is no way to acknowledge.
+        """
+        if ack is None:
+            return self._backup_ack
+        if ack != "backup":
+            raise ValueError(f"ack is 'backup' or None (as the map does by default), not {ack!r}")
+        return True
 
 
 class MapAtData(_OfMap, Generic[K, V]):
@@ -71,7 +82,7 @@ class MapAtData(_OfMap, Generic[K, V]):
             args,
             default=default,
             timeout_s=timeout,
-            with_backup=self._is_acked if ack is None else asks_backup(ack),
+            with_backup=self._waits_for_backup(ack),
         )
         return cast(R, run(call))
 
@@ -99,7 +110,7 @@ class MapAtData(_OfMap, Generic[K, V]):
             args,
             default=default,
             timeout_s=timeout,
-            with_backup=self._is_acked if ack is None else asks_backup(ack),
+            with_backup=self._waits_for_backup(ack),
         )
         return run(call)
 
@@ -153,7 +164,7 @@ class AsyncMapAtData(_OfMap, Generic[K, V]):
             args,
             default=default,
             timeout_s=timeout,
-            with_backup=self._is_acked if ack is None else asks_backup(ack),
+            with_backup=self._waits_for_backup(ack),
         )
         return cast(R, await run_async(call))
 
@@ -175,7 +186,7 @@ class AsyncMapAtData(_OfMap, Generic[K, V]):
             args,
             default=default,
             timeout_s=timeout,
-            with_backup=self._is_acked if ack is None else asks_backup(ack),
+            with_backup=self._waits_for_backup(ack),
         )
         return await run_async(call)
 
