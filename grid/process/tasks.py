@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from random import Random
 
@@ -207,7 +207,7 @@ class NodeTasks:
             on_lost=self._on_worker_lost,
         )
         self._room = ResultRoom()
-        self._submitters: dict[int, FrameStream] = {}
+        self._submitters: dict[Hashable, FrameStream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
 
@@ -288,7 +288,7 @@ class NodeTasks:
                 case WantWorkers(count=count):
                     self._on_workers_wanted(count)
                 case Answer(submitter=submitter, message=message):
-                    stream = self._submitters.get(submitter)  # type: ignore[call-overload]
+                    stream = self._submitters.get(submitter)
                     if stream is not None:
                         stream.send(*pieces_of(message))
         self._thief.look(self.queue.idle_count, time.monotonic())

@@ -16,7 +16,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from grid.client.requests.core import Core
+from grid.client.requests.core import PATIENCE_S, Core
 from grid.client.requests.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import GridError
 from grid.process.status import view_of
@@ -27,7 +27,6 @@ from grid.storage.replies import Held
 from grid.wire.catalog import decode_storage_reply, decode_storage_request, encode
 from grid.wire.control import View
 
-PATIENCE_S = 2.0
 DIAL_TIMEOUT_S = 3.0
 DEADLINE_S = 15.0
 

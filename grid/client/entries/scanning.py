@@ -52,18 +52,15 @@ class Scanning:
         attempt = 0
         while self._remaining:
             routing = self._core.routing
-            result: object = None
             reason = ""
             if not self._scan:
                 reason = yield from self._aim()
             if self._target is not None:
-                epochs = [] if self._scan else routing.epochs_of(self._asked)
-                # `epochs_of` has each partition once, in any order; a scan follows ours.
-                order = {partition_id: epoch for partition_id, epoch in epochs}
+                begun = [] if self._scan else [(p, routing.epochs[p]) for p in self._asked]
                 request = Scan(
                     self._core.next_number(),
                     self._map_name,
-                    [(p, order[p]) for p in self._asked] if epochs else [],
+                    begun,
                     self._scan,
                     self._with_values,
                 )

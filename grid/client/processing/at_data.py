@@ -62,7 +62,9 @@ class AtData:
         with_backup: bool,
     ) -> Waits[Any]:
         """Apply to one entry; return its new value. See `Map.apply`."""
-        if timeout_s is not None and timeout_s > TASK_S_MAX:
+        if timeout_s is None:
+            timeout_s = self._core.deadline() - self._core.clock()
+        elif timeout_s > TASK_S_MAX:
             raise ValueError(
                 f"timeout must be at most {TASK_S_MAX:g} seconds in apply; for longer work read "
                 "the entry, compute in a task and store with replace_if_same"
@@ -73,9 +75,7 @@ class AtData:
             fn,
             args,
             default=default,
-            timeout_s=self._core.deadline() - self._core.clock()
-            if timeout_s is None
-            else timeout_s,
+            timeout_s=timeout_s,
             with_backup=with_backup,
         )
         return values[key]

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from grid.client.code.calls import TASK_BYTES_MAX
 from grid.client.code.roots import Pickled
@@ -232,7 +232,7 @@ class Applying:
         )
 
     def _split(self, entry: Entry, new: object) -> tuple[bytes, bytes]:
-        key = cast(object, decode_key(entry[1]))
+        key: object = decode_key(entry[1])
         tag, payload = split_value(new, self._call.value_bytes_max, key)
         if len(payload) > RECORD_BYTES_MAX:
             raise ValueTooLargeError(

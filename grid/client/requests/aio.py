@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from grid.client.requests.async_link import AsyncLink
 from grid.client.requests.connections import Connections
-from grid.client.requests.core import Core, MakeRequest, Tried
+from grid.client.requests.core import PATIENCE_S, Core, MakeRequest, Tried
 from grid.client.requests.routing import Place, Target
 from grid.client.requests.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
@@ -31,9 +31,6 @@ from grid.wire.control import View
 from grid.wire.handshake import Purpose
 
 T = TypeVar("T")
-
-PATIENCE_S = 2.0
-"""With a node that is silent for so long, the table is asked whether it still serves."""
 
 CLOSE_DEADLINE_S = 5.0
 

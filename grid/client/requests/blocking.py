@@ -21,7 +21,7 @@ from random import Random
 from typing import TypeVar
 
 from grid.client.requests.connections import Connections
-from grid.client.requests.core import Core, MakeRequest, Tried
+from grid.client.requests.core import PATIENCE_S, Core, MakeRequest, Tried
 from grid.client.requests.routing import Place, Target
 from grid.client.requests.steps import Ask, AskAll, FetchTable, Lost, Operation, Pause, Step
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
@@ -37,9 +37,6 @@ IDLE_MAX = 8
 
 UNCHECKED_S = 0.1
 """A connection that was idle for longer may have ended; it is looked at before it is used."""
-
-PATIENCE_S = 2.0
-"""With a node that is silent for so long, the table is asked whether it still serves."""
 
 QUESTION_BYTES_MAX = 32 * 1024
 """A longer question is sent only when no reply is due, for both sides may wait otherwise: a storage

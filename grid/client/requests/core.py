@@ -64,6 +64,9 @@ _STOPPED = (OperationError, ClosedError, AuthenticationError)
 WINDOW = 2
 """Portions without a reply: while one is carried out, the next is encoded and sent."""
 
+PATIENCE_S = 2.0
+"""With a node that is silent for so long, a shell asks the table whether it still serves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
