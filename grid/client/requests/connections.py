@@ -97,7 +97,7 @@ class Connections:
     def ask(
         self, make: Callable[[int], ControlRequest], deadline_s: float = math.inf
     ) -> ControlReply:
-        """Ask the gateway, or the next one that answers.
+        """Ask the gateway, or the next one that answers: each once, for several may die at once.
 
         Args:
             make: the question.
@@ -106,7 +106,7 @@ class Connections:
         Raises: ConnectError when none answers any more.
         """
         with self._control_lock:
-            for attempt in (1, 2):
+            for tries_left in reversed(range(1 + len(self._gateways))):
                 connection = self._control or self._dial_gateway(deadline_s)
                 self._control = connection
                 try:
@@ -116,11 +116,11 @@ class Connections:
                     self._control = None
                     connection.close()
                     self._try_last(self._gateway)
-                    if isinstance(error, OSError) and attempt == 1:
-                        continue
-                    if isinstance(error, OSError):
+                    if not isinstance(error, OSError):
+                        raise
+                    if not tries_left or time.monotonic() > deadline_s:
                         raise ConnectError(f"the node does not answer: {error}") from error
-                    raise
+                    continue
                 if isinstance(reply, TaskEnded | TaskStarted):
                     raise AssertionError("no tasks are sent on this connection")
                 return reply

@@ -15,7 +15,7 @@ from grid.client.options import ClientOptions
 from grid.client.requests import connections as module
 from grid.client.requests.connections import Connections
 from grid.client.session import Grid
-from grid.transport.blocking import connect
+from grid.transport.blocking import BlockingConnection, connect
 from grid.types import Address
 from grid.wire.control import LossAccepted, Status, StatusWanted, View, ViewWanted
 from grid.wire.handshake import Purpose
@@ -59,6 +59,40 @@ def test_a_connection_that_has_ended_is_replaced(connections: Connections):
     control.socket.shutdown(2)
     assert isinstance(connections.ask(ViewWanted), View)
     assert connections._control is not control
+
+
+@pytest.mark.parametrize("dying", [1, 2])
+def test_each_gateway_is_asked_before_the_question_fails(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, dying: int
+):
+    dial_gateway = connections._dial_gateway
+    dialled = []
+
+    def dial(deadline_s: float) -> BlockingConnection:
+        connection = dial_gateway(deadline_s)
+        dialled.append(connections._gateway)
+        if len(dialled) <= dying:
+            connection.socket.shutdown(2)
+        return connection
+
+    control = connections._control
+    assert control is not None
+    control.socket.shutdown(2)
+    monkeypatch.setattr(connections, "_dial_gateway", dial)
+    if dying == 1:
+        assert isinstance(connections.ask(ViewWanted), View)
+    else:
+        with pytest.raises(ConnectError, match="the node does not answer"):
+            connections.ask(ViewWanted)
+    assert len(dialled) == len(set(dialled)) == 2
+
+
+def test_no_gateway_is_asked_again_after_the_deadline(connections: Connections):
+    control = connections._control
+    assert control is not None
+    control.socket.shutdown(2)
+    with pytest.raises(ConnectError, match="the node does not answer"):
+        connections.ask(ViewWanted, 0.0)
 
 
 def test_an_interrupted_question_never_meets_the_next_answer(
