@@ -104,10 +104,6 @@ class PartitionMap(msgspec.Struct, frozen=True):
         if indices and not -1 <= min(indices) <= max(indices) < len(self.holders):
             raise ValueError("the partition map names a holder that it does not list")
 
-    def holder(self, index: int) -> str:
-        """Return the boot id at `index`; nothing for nobody."""
-        return self.holders[index] if index >= 0 else ""
-
     def kinds_for(self, node: str) -> list[CellKind]:
         """Return what each partition is to the node with this boot id."""
         here = self.holders.index(node) if node in self.holders else None

@@ -28,7 +28,6 @@ BACKLOG_MAX = 64
 FREE_SHARE_MIN = 0.05
 """A machine is never taken for quite full: what others do there may have ended by now."""
 
-
 SMOOTHING = 0.2
 """Weight of the latest task in the average time that tasks take."""
 

@@ -108,25 +108,10 @@ class Submissions:
         self._task_s: float | None = None
         self.retried_count = 0
 
-    @property
-    def unfinished_count(self) -> int:
-        """Tasks without a result."""
-        return self.waiting_count + len(self._in_flight)
-
-    @property
-    def waiting_count(self) -> int:
-        """Tasks that have not been sent."""
-        return len(self._pending) + sum(map(len, self._pinned.values()))
-
     def unfinished(self) -> set[int]:
         """Return the numbers of all tasks without a result."""
         lanes = (self._pending, *self._pinned.values())
         return {*self._in_flight, *(task.number for lane in lanes for task in lane)}
-
-    def node_of(self, task: int) -> NodeId | None:
-        """Return where an unfinished task was sent, if anywhere."""
-        running = self._in_flight.get(task)
-        return None if running is None else running.node_id
 
     def submit(
         self, payload: bytes, terms: Terms, code: Code | None = None, function: str = ""
@@ -230,9 +215,7 @@ class Submissions:
             case _:
                 if message.outcome in (Outcome.RETURNED, Outcome.RAISED):
                     self._task_s = smoothed(self._task_s, message.ran_us / 1e6)
-                effects.append(
-                    Finished(task.number, message.outcome, message.payload, node_id)
-                )  # fmt: skip
+                effects.append(Finished(task.number, message.outcome, message.payload, node_id))
         return [*effects, *self._dispatch(), *self._recall()]
 
     def _given(self, task: _Task, thief: NodeId) -> list[SubmissionEffect]:

@@ -31,7 +31,6 @@ from grid.wire.report import NodeReport
 GONE_SHOWN_MAX = 20
 """Dead and left members listed, the latest known; older ones are no news."""
 
-
 SAFE, UNPROTECTED, LOST = "s", "u", "l"
 """The states in the map of the partitions."""
 

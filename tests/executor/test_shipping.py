@@ -78,7 +78,7 @@ def test_node_that_drops_them_again_and_again_is_given_up() -> None:
         assert len(messages(effects)) == 2
         effects = lacks(tested, 1, 1)
     assert effects == [Finished(1, Outcome.CODE_MISSING, b"result", node(1))]
-    assert tested.unfinished_count == 0
+    assert tested.unfinished() == set()
 
 
 def test_node_that_was_lost_in_between_gets_them_anew() -> None:
