@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grid.console.document import ClusterStatus, decode
@@ -69,8 +68,8 @@ class Stage:
         document = host.status()
         return None if document is None else decode(document)
 
-    def wait_for_members(self, hosts: Sequence[Host]) -> float:
-        """Wait until each of these sees all of them alive and nobody else; return the seconds."""
+    def wait_for_members(self, hosts: Sequence[Host]) -> None:
+        """Wait until each of these sees all of them alive and nobody else."""
         names = {host.name for host in hosts}
         waiting = list(hosts)
 
@@ -78,10 +77,10 @@ class Stage:
             waiting[:] = [host for host in waiting if host.alive() != names]
             return not waiting
 
-        return _seconds_until(all_see_all, lambda: f"{waiting} do not see {sorted(names)} alive")
+        wait_until(all_see_all, lambda: f"{waiting} do not see {sorted(names)} alive")
 
-    def wait_until_safe(self, host: Host) -> float:
-        """Wait until a host's node calls everything safe; return the seconds.
+    def wait_until_safe(self, host: Host) -> None:
+        """Wait until a host's node calls everything safe.
 
         That is when every node holds its share, nothing moves, and all partitions have a backup.
         """
@@ -96,7 +95,7 @@ class Stage:
             told = verdict.text
             return verdict.is_safe
 
-        return _seconds_until(is_safe, lambda: f"{host.name} says: {told}")
+        wait_until(is_safe, lambda: f"{host.name} says: {told}")
 
     def settle(self) -> None:
         """Wait until the running nodes are all that is left, and safe as far as they can be."""
@@ -116,12 +115,6 @@ class Stage:
         """Kill all nodes, and finish their recordings."""
         for host in self.running:
             self.kill(host)
-
-
-def _seconds_until(question: Callable[[], bool], otherwise: Callable[[], str]) -> float:
-    started_s = time.monotonic()
-    wait_until(question, otherwise)
-    return time.monotonic() - started_s
 
 
 @contextlib.contextmanager
