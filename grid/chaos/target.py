@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from grid.client.entries.entry_operations import Ack
 from grid.client.entries.tokens import WriteToken
 from grid.types import PartitionId
 from grid.wire.control import Event
-
-Ack = Literal["backup"] | None
 
 
 class Entries(Protocol):

@@ -20,7 +20,8 @@ from grid.chaos.at_data import counted
 from grid.chaos.availability import Availability
 from grid.chaos.gate import Gate
 from grid.chaos.keyspace import KeySpace
-from grid.chaos.target import Ack, Entries
+from grid.chaos.target import Entries
+from grid.client.entries.entry_operations import Ack
 from grid.client.entries.tokens import unpack_token
 from grid.errors import GridError, OperationError
 from grid.verification.history import ABSENT, Kind, Operation, Outcome

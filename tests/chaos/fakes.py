@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.chaos.keyspace import KEY_BYTES_MAX
-from grid.chaos.target import Ack
+from grid.client.entries.entry_operations import Ack
 from grid.client.entries.tokens import WriteToken, pack_token, unpack_token
 from grid.errors import OperationError, PartitionLostError
 from grid.types import PARTITION_COUNT, PartitionId
