@@ -27,6 +27,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.choice import names_of, present
 from bench.executor_peers import PEERS, lacking
 from bench.executor_rows.calls import burst_rows, map_rows, payload_rows, single_rows
 from bench.executor_rows.driver import Driver, end_all
@@ -34,7 +35,6 @@ from bench.executor_rows.kill import kill_rows
 from bench.executor_rows.run import FULL, OURS, QUICK, Run
 from bench.executor_rows.start import start_rows
 from bench.executor_rows.work import busy_rows, skew_rows
-from bench.map import names_of
 from bench.measure import Row, publish
 from bench.peers.setup import install
 
@@ -48,24 +48,10 @@ KINDS: dict[str, Callable[[Run], list[Row]]] = {
     "start": start_rows,
     "kill": kill_rows,
 }
+REMEDY = "python -m bench.executor --setup installs what is Python's"
 START_THEIR_OWN = frozenset({"busy", "skew", "start", "kill"})
 
 _PR_SET_CHILD_SUBREAPER = 36
-
-
-def present(peers: Sequence[str]) -> list[str]:
-    """Return those that can be measured here; say what the others lack."""
-    found = []
-    for name in peers:
-        if missing := lacking(name):
-            print(
-                f"{name} is left out: no {', no '.join(missing)} (python -m bench.executor --setup "
-                "installs what is Python's)",
-                file=sys.stderr,
-            )
-        else:
-            found.append(name)
-    return found
 
 
 def measure(run: Run, kinds: Sequence[str]) -> list[Row]:
@@ -135,7 +121,7 @@ def main() -> int:
         size = dataclasses.replace(size, rounds=max(1, options.rounds))
     # What was started is stopped also when this is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    run = Run(size, present(options.peers))
+    run = Run(size, present(options.peers, lacking, REMEDY))
     with nothing_left_behind():
         rows = measure(run, options.only)
     publish(f"The executor ({size.rounds} interleaved rounds, medians)", rows, options.json)

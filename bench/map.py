@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.choice import names_of, present
 from bench.map_rows.blocking import batch_rows, single_rows, spin_rows
 from bench.map_rows.callers import caller_rows
 from bench.map_rows.growth import growth_rows
@@ -44,35 +45,8 @@ KINDS: dict[str, Callable[[Run], list[Row]]] = {
     "growth": growth_rows,
     "messages": message_rows,
 }
+REMEDY = "python -m bench.map --setup"
 NEED_SERVERS = frozenset({"single", "spin", "batch", "processes", "threads", "asyncio"})
-
-
-def names_of(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return the parser of a comma-separated choice."""
-
-    def parse(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        if unknown := [name for name in names if name not in allowed]:
-            raise argparse.ArgumentTypeError(
-                f"{', '.join(unknown)}: choose from {', '.join(allowed)}"
-            )
-        return names
-
-    return parse
-
-
-def present(peers: Sequence[str]) -> list[str]:
-    """Return those that can be measured here; say what the others lack."""
-    found = []
-    for name in peers:
-        if missing := lacking(name):
-            print(
-                f"{name} is left out: no {', no '.join(missing)} (python -m bench.map --setup)",
-                file=sys.stderr,
-            )
-        else:
-            found.append(name)
-    return found
 
 
 def measure(run: Run, kinds: Sequence[str]) -> list[Row]:
@@ -131,7 +105,8 @@ def main() -> int:
         size = dataclasses.replace(size, rounds=max(1, options.rounds))
     # What was started is stopped also when this is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    run = Run(size, present(options.peers), sorted(os.sched_getaffinity(0)))
+    peers = present(options.peers, lacking, REMEDY)
+    run = Run(size, peers, sorted(os.sched_getaffinity(0)))
     rows = measure(run, options.only)
     publish(f"The map ({size.rounds} interleaved rounds, medians)", rows, options.json)
     if options.picture is not None:
