@@ -6,6 +6,7 @@ import asyncio
 import operator
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ def test_a_function_is_applied_at_the_entry(users: Map[Any, Any]):
     assert users["ann"] == {"admin": True, "owner": True}
     assert users.apply("ann", lambda user: REMOVE) is None
     assert "ann" not in users
+
+
+def test_a_timeout_is_that_of_the_call(users: Map[Any, Any]):
+    calls: list[Callable[[float], object]] = [
+        lambda timeout: users.apply("k", abs, timeout=timeout),
+        lambda timeout: users.apply_many(["k"], abs, timeout=timeout),
+        lambda timeout: users.reduce(lambda key, value: 1, operator.add, 0, timeout=timeout),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="timeout must be more than 0 seconds"):
+            call(0)
 
 
 def test_many_threads_lose_nothing(users: Map[Any, Any]):
@@ -149,5 +161,12 @@ def test_on_an_event_loop_the_same_is_awaited(running_cluster: LocalCluster):
             assert await users.reduce(lambda key, value: value, operator.add, 0) == 2100
             with pytest.raises(ZeroDivisionError):
                 await users.apply(1, lambda n: n // 0)
+            for late in (
+                users.apply("k", abs, timeout=0),
+                users.apply_many(["k"], abs, timeout=0),
+                users.reduce(lambda key, value: 1, operator.add, 0, timeout=0),
+            ):
+                with pytest.raises(ValueError, match="timeout must be more than 0 seconds"):
+                    await late
 
     asyncio.run(main())
