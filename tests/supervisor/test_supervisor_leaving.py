@@ -69,7 +69,7 @@ class Network:
                 launchers_end.close()
             elif action == "leave":
                 for moved in (0, 1, 1, 2, 3):
-                    time.sleep(0.1)
+                    time.sleep(given.get("pause_s", 0.0))
                     self.say(LeaveProgress(moved, 3))
                 self.say(NodeStopped())
             elif action == "die":
@@ -112,7 +112,8 @@ def stopped(*actions: str, **given: float) -> dict[str, Any]:
 
 
 def test_node_that_reports_is_waited_for_and_its_progress_shown() -> None:
-    result = stopped("SIGTERM", "leave", silence_s=0.3)
+    # It takes longer than silence may, and each report has a second's grace on a busy machine.
+    result = stopped("SIGTERM", "leave", silence_s=1.5, pause_s=0.4)
     assert result["stops"] == [False]
     assert result["events"] == [
         "SIGTERM: leaving the cluster (a second one ends the node at once)",
