@@ -6,14 +6,14 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 
 from bench.executor_peers import CLUSTERS
-from bench.executor_rows.driver import WORKERS, Answer, Ask, Driver
+from bench.executor_rows.driver import WORKERS, Ask, Driver
 from bench.measure import Row, interleaved, median_ratio
 
 OURS = "grid"
@@ -79,7 +79,6 @@ class Run:
         self,
         name: str,
         ask: Ask,
-        figure: Callable[[Answer], float] = lambda answer: answer.figure,
         *,
         clusters_share: int = 1,
     ) -> tuple[dict[str, list[float]], dict[str, float]]:
@@ -95,7 +94,7 @@ class Run:
         def measure(peer: str, driver: Driver) -> float:
             answer = driver.ask(fewer if peer in CLUSTERS else ask)
             details[peer].append(answer.detail)
-            return figure(answer)
+            return answer.figure
 
         figures = interleaved(
             {peer: partial(measure, peer, driver) for peer, driver in self.drivers.items()},
