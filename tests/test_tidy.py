@@ -90,6 +90,12 @@ def test_modules_that_texts_name_are_there():
     assert gone == []
 
 
+@pytest.mark.parametrize("page", ["README.md", "grid/ARCHITECTURE.md"])
+def test_modules_that_pages_name_are_there(page: str):
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / page).read_text())
+    assert [end for end in named if not any(f"/{name}".endswith(f"/{end}") for name in FILES)] == []
+
+
 def modules_with_code() -> set[str]:
     return {
         name
