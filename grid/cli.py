@@ -43,6 +43,7 @@ from grid.supervisor.resolve import resolve_keys, resolve_nodes
 from grid.supervisor.stop import stop_local_nodes
 from grid.supervisor.supervisor import Supervisor
 from grid.transport.interfaces import usable_interfaces
+from grid.types import counted
 from grid.wire.security import bearer_token
 
 _STDERR = 2
@@ -273,7 +274,7 @@ def _down(options: argparse.Namespace) -> int:
     if not stopped:
         print(f"no node of the cluster {config.cluster.name!r} runs on this machine")
         return 1
-    print(f"stopped {stopped} node{'s' if stopped > 1 else ''}")
+    print(f"stopped {counted(stopped, 'node')}")
     return 0
 
 

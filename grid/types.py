@@ -123,6 +123,11 @@ def _one_word(text: str) -> str:
     return text if is_word else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, for people: ``1 node``, ``2 nodes``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def short(node_id: bytes) -> str:
     """Return the first 8 hex digits of a boot id, for people."""
     return node_id[:4].hex()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.types import NO_TABLE, Address, TableStamp, log_text, short
+from grid.types import NO_TABLE, Address, TableStamp, counted, log_text, short
 
 STAMPS = [
     TableStamp(term, coordinator, version)
@@ -92,6 +92,11 @@ def test_lineage_is_term_and_coordinator() -> None:
 
 def test_boot_id_is_shown_by_its_first_8_digits() -> None:
     assert short(bytes.fromhex("00ff10ab") + bytes(12)) == "00ff10ab"
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 nodes"), (1, "1 node"), (2, "2 nodes")])
+def test_noun_goes_with_its_number(count: int, text: str) -> None:
+    assert counted(count, "node") == text
 
 
 def test_log_line_is_a_phrase_and_pairs() -> None:

@@ -24,6 +24,7 @@ import msgspec
 
 from grid.books import pseudonovel
 from grid.errors import GridError
+from grid.types import counted
 
 # One attempt of connecting, and any silence afterwards.
 DOWNLOAD_TIMEOUT_S = 5.0
@@ -138,7 +139,7 @@ def load_folder(folder: Path, count: int) -> Corpus:
         entry = manifest.get(file.name, _ManifestEntry(file.name))
         title = entry.title or file.stem.replace("-", " ").replace("_", " ").title()
         books.append(Book(title, entry.author, file.name, _read(file)))
-    return Corpus(f"{_novels(count)} from {folder}", tuple(books), generated=False)
+    return Corpus(f"{counted(count, 'novel')} from {folder}", tuple(books), generated=False)
 
 
 def store_folder(corpus: Corpus, folder: Path) -> None:
@@ -181,7 +182,9 @@ def gutenberg(
             text = _download(novel, fetch or _fetch)
             _write(file, text)
         books.append(Book(novel.title, novel.author, file.name, text))
-    return Corpus(f"{_novels(count)} from Project Gutenberg", tuple(books), generated=False)
+    return Corpus(
+        f"{counted(count, 'novel')} from Project Gutenberg", tuple(books), generated=False
+    )
 
 
 def generated(count: int, seed: int = 1) -> Corpus:
@@ -197,7 +200,7 @@ def generated(count: int, seed: int = 1) -> Corpus:
         )
         for number in range(1, count + 1)
     )
-    return Corpus(f"{_novels(count, 'generated ')}, seed {seed}", books, generated=True)
+    return Corpus(f"{counted(count, 'generated novel')}, seed {seed}", books, generated=True)
 
 
 def default_cache_folder() -> Path:
@@ -212,11 +215,6 @@ def _check_count(count: int) -> None:
     """Refuse a corpus without books."""
     if count < 1:
         raise CorpusError(f"{count} books are wanted, but it takes at least 1")
-
-
-def _novels(count: int, kind: str = "") -> str:
-    """Return ``1 novel``, ``2 novels``, or the same with a kind before the noun."""
-    return f"{count} {kind}novel{'' if count == 1 else 's'}"
 
 
 def _manifest(folder: Path) -> dict[str, _ManifestEntry]:

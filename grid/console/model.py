@@ -16,6 +16,7 @@ from collections import Counter, deque
 from typing import Literal, NamedTuple, TypeAlias
 
 from grid.console.document import ClusterStatus, MemberStatus, State
+from grid.types import counted
 
 EVENTS_MAX = 200
 """Event lines kept: several screens of the tallest terminal, and still nothing in memory."""
@@ -69,7 +70,7 @@ def headline(status: ClusterStatus) -> Headline:
     """
     alive, suspect, dead = (status.count(state) for state in ("alive", "suspect", "dead"))
     # The noun makes room for the numbers when there are more of them: 80 columns must do.
-    parts = [f"{alive} alive" if suspect or dead else f"{_plural(alive, 'member')} alive"]
+    parts = [f"{alive} alive" if suspect or dead else f"{counted(alive, 'member')} alive"]
     if suspect:
         parts.append(f"{suspect} suspect")
     if dead:
@@ -105,7 +106,7 @@ def exposure(status: ClusterStatus) -> str:
     """Return what a death would cost now, besides partitions; nothing when it costs nothing."""
     losses = []
     if status.writes_at_risk:
-        losses.append(f"{_plural(status.writes_at_risk, 'acknowledged write')} at risk")
+        losses.append(f"{counted(status.writes_at_risk, 'acknowledged write')} at risk")
     if status.unprotected_entries:
         entries = f"{status.unprotected_entries:,}"
         noun = "entry" if status.unprotected_entries == 1 else "entries"
@@ -214,8 +215,3 @@ def _tasks_finished(before: ClusterStatus, after: ClusterStatus) -> int:
         max(0, member.tasks.done - done_before.get(member.id, member.tasks.done))
         for member in after.members
     )
-
-
-def _plural(count: int, noun: str) -> str:
-    """Return `count` with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

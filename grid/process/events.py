@@ -38,7 +38,7 @@ from grid.membership.messages import MemberRecord, MemberState
 from grid.partition.changes import compare
 from grid.partition.table import PartitionTable
 from grid.process.child import EVENTS_LOGGER
-from grid.types import PARTITION_COUNT, log_text, short
+from grid.types import PARTITION_COUNT, counted, log_text, short
 from grid.wire.control import Event
 
 logger = logging.getLogger(EVENTS_LOGGER)
@@ -137,7 +137,7 @@ class EventLog:
     def retried(self, tasks: int) -> None:
         """Note that tasks which a worker or a node has died under run again, here."""
         verb, whom = ("runs", "it") if tasks == 1 else ("run", "them")
-        text = f"{_counted(tasks, 'task')} {verb} again here: a worker or node died under {whom}"
+        text = f"{counted(tasks, 'task')} {verb} again here: a worker or node died under {whom}"
         self.add("retried", text, tasks=tasks)
         logger.info(log_text("tasks run again", tasks=tasks))
 
@@ -153,8 +153,8 @@ class EventLog:
 
     def promotion(self, source_name: str, partitions: int, lost_at_most: int) -> None:
         """Note that backups on this node have taken over from a node that died."""
-        cost = f"at most {_counted(lost_at_most, 'write')}" if lost_at_most else "no write"
-        text = f"took over {_counted(partitions, 'partition')} of {source_name}; {cost} lost"
+        cost = f"at most {counted(lost_at_most, 'write')}" if lost_at_most else "no write"
+        text = f"took over {counted(partitions, 'partition')} of {source_name}; {cost} lost"
         self.add(
             "promoted", text, source=source_name, partitions=partitions, lost_at_most=lost_at_most
         )
@@ -182,12 +182,12 @@ def changes_between(old: PartitionTable | None, new: PartitionTable) -> list[Cha
     lost = len(new.lost())
     newly_lost = lost if step is None else step.lost
     if newly_lost:
-        text = f"{_counted(newly_lost, 'partition')} lost: no living node has a copy"
+        text = f"{counted(newly_lost, 'partition')} lost: no living node has a copy"
         changes.append(Change("lost", text, {"partitions": newly_lost}))
     if old is None or step is None:
         return changes
     if step.accepted:
-        text = f"{_counted(step.accepted, 'lost partition')} served again"
+        text = f"{counted(step.accepted, 'lost partition')} served again"
         changes.append(Change("accepted", text, {"partitions": step.accepted}))
     count = PARTITION_COUNT - lost
     if old.unprotected() and not new.unprotected() and new.backup_count and count:
@@ -207,7 +207,3 @@ def _is_balanced(table: PartitionTable) -> bool:
     counts = Counter(table.primaries)
     shares = [counts[index] for index in range(len(table.order))]
     return max(shares) - min(shares) <= 1
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from grid.types import counted
+
 
 def unhealthy_because(document: dict[str, Any]) -> list[str]:
     """Return what is wrong by the status document, the worst first; nothing: it is healthy."""
@@ -44,9 +46,8 @@ def doubtful_because(document: dict[str, Any]) -> list[str]:
     names = ", ".join(member["name"] for member in suspects)
     count = sum(member["primaries"] for member in suspects)
     verb = "is" if len(suspects) == 1 else "are"
-    partitions = "1 partition" if count == 1 else f"{count} partitions"
-    return [f"{partitions} may not answer: {names} {verb} suspected to be dead"]
+    return [f"{counted(count, 'partition')} may not answer: {names} {verb} suspected to be dead"]
 
 
 def _partitions(count: int) -> str:
-    return "1 partition is" if count == 1 else f"{count} partitions are"
+    return f"{counted(count, 'partition')} {'is' if count == 1 else 'are'}"

@@ -15,6 +15,7 @@ from grid.config import Config, resolve_secret
 from grid.errors import AuthenticationError, ConnectError, GridError, ProtocolError
 from grid.transport.blocking import BlockingConnection, NothingYetError, connect
 from grid.transport.unix import local_node_ports
+from grid.types import counted
 from grid.wire.catalog import decode_client_reply, encode
 from grid.wire.control import ShutdownWanted, Status, StatusWanted, View, ViewWanted
 from grid.wire.handshake import Purpose
@@ -77,7 +78,7 @@ def left_text(document: bytes, node_ids: Sequence[str]) -> str:
     members = msgspec.json.decode(document, type=_Document).members
     leaving = [m for m in members if m.id in node_ids and m.state in ("alive", "suspect")]
     copies = sum(member.primaries + member.backups for member in leaving)
-    nodes = f"{len(leaving)} node{'' if len(leaving) == 1 else 's'}"
+    nodes = counted(len(leaving), "node")
     if not copies:
         return f"waiting for {nodes} to end"
     return f"waiting for {nodes}: {copies} copies of partitions to move to other nodes"
