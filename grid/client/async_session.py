@@ -30,7 +30,7 @@ class AsyncGrid:
 
     ``async with grid.aconnect() as g: ...``, or ``g = await grid.aconnect()`` and
     ``await g.close()``. All tasks share one connection to each storage process, and what they ask
-    in one turn of the loop travels together.
+    in one turn of the loop travels together. Errors are those of `Grid`.
     """
 
     def __init__(

@@ -48,7 +48,11 @@ def check_map_name(name: str) -> None:
 
 
 class Grid:
-    """A client of one cluster; a context manager. Safe to share between threads."""
+    """A client of one cluster; a context manager. Safe to share between threads.
+
+    What is asked of the cluster as such (`status`, `nodes`, `lost`, `accept_loss`, `events`) raises
+    ConnectError when no node answers; after `close` it raises ClosedError, and so do maps.
+    """
 
     def __init__(
         self,

@@ -58,13 +58,13 @@ UNSETTLED = b""
 """The standing of a node whose table does not agree with its member list yet."""
 
 
-def standing_of(size: int, term: int, leader_id: bytes) -> bytes:
+def standing_of(size: int, term: int, coordinator_id: bytes) -> bytes:
     """Return what compares greater for the side that stays.
 
-    The larger side; then the higher term; then the lower boot id of the leader.
+    The larger side; then the higher term; then the lower boot id of the coordinator.
     """
     numbers = size.to_bytes(4, "big") + term.to_bytes(8, "big")
-    return numbers + bytes(255 - byte for byte in leader_id)
+    return numbers + bytes(255 - byte for byte in coordinator_id)
 
 
 class Repair:
