@@ -27,12 +27,20 @@ from typing import NamedTuple
 
 from grid.errors import ProtocolError
 from grid.executor.bundles import Shelf, code_of
+from grid.executor.effects import (
+    Answer,
+    EndWorker,
+    GiveCode,
+    QueueEffect,
+    RetireWorker,
+    StartOnWorker,
+    WantWorkers,
+)
 from grid.executor.lanes import Lanes
 from grid.executor.messages import (
     Outcome,
     RunTask,
     TaskEnded,
-    TaskReply,
     TaskStarted,
     WorkerCode,
     WorkerResult,
@@ -49,55 +57,6 @@ executing when a node died, at no cost for short ones."""
 
 EXTRA_WORKERS_MAX = 64
 """Workers in place of those that wait; at this bound tasks queue until somebody goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartOnWorker:
-    """Effect: send `task` to a worker, which is busy from now on."""
-
-    worker: int
-    task: WorkerTask
-
-
-@dataclass(frozen=True, slots=True)
-class GiveCode:
-    """Effect: send a worker the bundle of the task that it is about to get."""
-
-    worker: int
-    message: WorkerCode
-
-
-@dataclass(frozen=True, slots=True)
-class EndWorker:
-    """Effect: kill this worker, for that `reason`; `NodeQueue.worker_lost` follows."""
-
-    worker: int
-    reason: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class RetireWorker:
-    """Effect: this idle worker is not needed any more; it may end, and is forgotten here."""
-
-    worker: int
-
-
-@dataclass(frozen=True, slots=True)
-class WantWorkers:
-    """Effect: there shall be so many worker processes."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Effect: tell the submitter."""
-
-    submitter: Hashable
-    message: TaskReply
-
-
-QueueEffect = StartOnWorker | GiveCode | EndWorker | RetireWorker | WantWorkers | Answer
 
 
 @dataclass(frozen=True, slots=True)

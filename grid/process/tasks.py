@@ -17,6 +17,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from random import Random
 
+from grid.executor.effects import (
+    Answer,
+    EndWorker,
+    GiveCode,
+    QueueEffect,
+    RetireWorker,
+    StartOnWorker,
+    WantWorkers,
+)
 from grid.executor.messages import (
     FromWorker,
     Outcome,
@@ -31,17 +40,7 @@ from grid.executor.messages import (
     WorkWanted,
 )
 from grid.executor.options import ExecutorOptions
-from grid.executor.queue import (
-    Answer,
-    EndWorker,
-    GiveCode,
-    NodeQueue,
-    QueueEffect,
-    RetireWorker,
-    StartOnWorker,
-    WantWorkers,
-    WorkerState,
-)
+from grid.executor.queue import NodeQueue, WorkerState
 from grid.executor.room import ResultRoom
 from grid.executor.stealing import Thief
 from grid.transport.stream import FrameStream, attach

@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from grid.executor.effects import Finished, SendToNode, SubmissionEffect
+from grid.executor.effects import (
+    Answer,
+    Finished,
+    QueueEffect,
+    SendToNode,
+    StartOnWorker,
+    SubmissionEffect,
+)
 from grid.executor.messages import (
     CancelTask,
     Outcome,
@@ -27,7 +34,7 @@ from grid.executor.messages import (
 )
 from grid.executor.options import ExecutorOptions
 from grid.executor.placement import NodeLoad, Policy, choose
-from grid.executor.queue import Answer, NodeQueue, QueueEffect, StartOnWorker
+from grid.executor.queue import NodeQueue
 from grid.executor.stealing import Thief
 from grid.executor.submissions import Submissions, Terms
 from grid.simulation.clock import Clock

@@ -7,6 +7,14 @@ from random import Random
 
 import pytest
 
+from grid.executor.effects import (
+    Answer,
+    EndWorker,
+    QueueEffect,
+    RetireWorker,
+    StartOnWorker,
+    WantWorkers,
+)
 from grid.executor.messages import (
     Outcome,
     RunTask,
@@ -18,17 +26,7 @@ from grid.executor.messages import (
 )
 from grid.executor.options import ExecutorOptions
 from grid.executor.placement import BACKLOG_S
-from grid.executor.queue import (
-    EXTRA_WORKERS_MAX,
-    MOMENT_S,
-    Answer,
-    EndWorker,
-    NodeQueue,
-    QueueEffect,
-    RetireWorker,
-    StartOnWorker,
-    WantWorkers,
-)
+from grid.executor.queue import EXTRA_WORKERS_MAX, MOMENT_S, NodeQueue
 from grid.types import NodeId
 
 from .samples import of_kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grid.executor.bundles import BUNDLES_MAX, EVICTIONS_MAX, Code, code_of
-from grid.executor.effects import Finished, SendToNode
+from grid.executor.effects import Answer, Finished, GiveCode, QueueEffect, SendToNode, StartOnWorker
 from grid.executor.messages import (
     CancelTask,
     Outcome,
@@ -17,7 +17,7 @@ from grid.executor.messages import (
     WorkerTask,
 )
 from grid.executor.options import ExecutorOptions
-from grid.executor.queue import Answer, GiveCode, NodeQueue, QueueEffect, StartOnWorker
+from grid.executor.queue import NodeQueue
 from grid.executor.submissions import Submissions, Terms
 
 from .samples import end, look, node, of_kind, sent, submissions
