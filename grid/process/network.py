@@ -17,7 +17,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -78,7 +78,8 @@ FAREWELL_S = 1.0
 """How long leaving may take to tell the others."""
 
 
-class NetworkPipes(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class NetworkPipes:
     """The ends of the pipes that the supervisor gives to the network process."""
 
     supervisor: Connection
@@ -265,7 +266,6 @@ class NetworkProcess:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_REPEAT_S):
                     await self._may_leave.wait()
-
         self._tell(LeaveProgress(total - len(self._roles()), total))
 
     async def _learn_what_is_left(self) -> None:
@@ -396,5 +396,4 @@ def run_network(settings: NodeSettings, pipes: NetworkPipes) -> None:
     except StartError as error:
         pipes.supervisor.send_bytes(encode(StartFailed(str(error))))
         return
-    run: Callable[..., None] = uvloop.run
-    run(_run(settings, pipes, sockets))
+    uvloop.run(_run(settings, pipes, sockets))
