@@ -12,7 +12,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def interleaved(measures: Mapping[str, Callable[[], float]], rounds: int) -> dic
     return results
 
 
-def median_ratio(over: list[float], under: list[float]) -> float:
+def median_ratio(over: Sequence[float], under: Sequence[float]) -> float:
     """Return the median of the round-by-round ratios."""
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
 

@@ -114,8 +114,8 @@ def row_of(
     notes: str = "",
 ) -> Row:
     """Return the row of grid against everybody else in `figures`, with the targets of its kind."""
-    own = list(figures[OURS])
-    peers = {peer: list(values) for peer, values in figures.items() if peer != OURS}
+    own = figures[OURS]
+    peers = {peer: values for peer, values in figures.items() if peer != OURS}
     targets = TARGETS.get(kind, {})
     rival = next(iter(targets), None)
     return Row(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bench.measure import Row, interleaved, pin_threads
+from bench.measure import Row, interleaved, median_ratio, pin_threads
 from bench.peers.base import Calls, Endpoint, Server
 
 S = TypeVar("S", bound=Server)
@@ -109,9 +109,7 @@ def row_of(
     own = figures[ours]
     peers = {peer: values for peer, values in figures.items() if not peer.startswith(OURS)}
     ratios = {
-        peer: statistics.median(
-            a / b if is_rate else b / a for a, b in zip(own, values, strict=True)
-        )
+        peer: median_ratio(own, values) if is_rate else median_ratio(values, own)
         for peer, values in peers.items()
     }
     return Row(

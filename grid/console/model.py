@@ -163,9 +163,9 @@ class ConsoleModel:
         """Return the last minute of a member, oldest first; nothing once it is gone."""
         return list(self._history.get(member.id, ()))
 
-    def add_event(self, wall_text_time: str, level: str, text: str) -> Event:
+    def add_event(self, wall_text: str, level: str, text: str) -> Event:
         """Append an event, forgetting the oldest beyond the bound; return it as it is kept."""
-        event = Event(wall_text_time, one_line(level), one_line(text))
+        event = Event(wall_text, one_line(level), one_line(text))
         self.events.append(event)
         return event
 
