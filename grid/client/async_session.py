@@ -74,7 +74,10 @@ class AsyncGrid:
         """Return an executor over all workers; await its futures by `asyncio.wrap_future`.
 
         `when_full` as for `Grid.executor`; an event loop must not wait in `submit`.
+
+        Raises: ClosedError.
         """
+        self._connections.check_open()
         executor = GridExecutor(
             self._connections, self._shell.core, self._executor_options, when_full=when_full
         )

@@ -104,7 +104,10 @@ class Grid:
 
         `when_full` says what `submit` does at 10,000 unfinished tasks: wait, or raise
         TaskQueueFullError.
+
+        Raises: ClosedError.
         """
+        self._connections.check_open()
         executor = GridExecutor(
             self._connections,
             self._shell.core,

@@ -8,7 +8,7 @@ from grid import GridError, KeyTooLargeError, ValueTooLargeError
 from grid.api import LocalCluster, local_cluster
 from grid.client.options import ClientOptions
 from grid.client.session import Grid
-from grid.errors import ProtocolError
+from grid.errors import ClosedError, ProtocolError
 from grid.storage.options import StorageOptions
 from tests.processes.nodes import ask_until
 
@@ -114,6 +114,12 @@ def test_a_client_is_called_by_its_cluster(client: Grid, running_cluster: LocalC
     client.close()
     client.close()
     assert client.is_closed
+
+
+def test_a_closed_client_makes_no_executor(client: Grid):
+    client.close()
+    with pytest.raises(ClosedError, match="this client is closed"):
+        client.executor()
 
 
 def test_limits_of_the_configuration_hold(running_cluster: LocalCluster):

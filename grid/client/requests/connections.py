@@ -279,8 +279,7 @@ class Connections:
 
         Raises: ConnectError; AuthenticationError; ProtocolError; ClosedError.
         """
-        if self.is_closed:
-            raise ClosedError("this client is closed")
+        self.check_open()
         connection = connect(
             gateway,
             self.keys,
@@ -296,6 +295,11 @@ class Connections:
     def call_after_fork(self, forget: Callable[[], None]) -> None:
         """Have a forked child call `forget`, too: the parent's sockets are not for it."""
         self._after_fork.append(WeakMethod(forget))
+
+    def check_open(self) -> None:
+        """Raises: ClosedError when this was closed."""
+        if self.is_closed:
+            raise ClosedError("this client is closed")
 
     def close(self) -> None:
         """Close the connection to the gateway, and open none any more; idempotent."""
