@@ -37,7 +37,7 @@ WITHOUT_TEST: dict[str, str] = {
     "grid/hosts/netns.py": "what the kernel offers for a host: tests/hosts/test_network.py",
     "grid/membership/messages.py": "layouts; tests/wire/test_catalog.py sends each of them",
     "grid/replication/agenda.py": "one number: tests/replication/test_channel.py",
-    "grid/process/relatives.py": "every process of a node: tests/processes/test_supervisor.py",
+    "grid/process/storage_links.py": "every process of a node: tests/processes/test_supervisor.py",
     "grid/storage/messages.py": "layouts, and a digest: tests/storage/test_partitions.py",
     "grid/supervisor/family.py": "forks and pipes: tests/processes/test_supervisor.py",
     "grid/supervisor/strays.py": "a task's sleeper, in tests/processes/test_supervisor.py",

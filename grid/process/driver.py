@@ -34,7 +34,7 @@ from grid.process.contacts import Contacts
 from grid.process.control_plane import ControlPlane, NodeEffect
 from grid.process.datagrams import DatagramPort
 from grid.process.peers import PeerLinks
-from grid.process.relatives import StorageLinks
+from grid.process.storage_links import StorageLinks
 from grid.replication.assignments import assignments_of
 from grid.replication.messages import ForStorage
 from grid.types import Address, LogLine, NodeId, SetTimer

@@ -4,7 +4,7 @@ Responsible for: start-up order (sockets, storage, cores, listening), the second
 load report, the farewell.
 
 Not responsible for: any protocol (``control_plane.py`` and its cores), any connection
-(``gateway.py``, ``sessions.py``, ``peers.py``, ``relatives.py``). No user code runs here.
+(``gateway.py``, ``sessions.py``, ``peers.py``, ``storage_links.py``). No user code runs here.
 
 Runs in: network process.
 """
@@ -38,10 +38,10 @@ from grid.process.events import EventLog
 from grid.process.gateway import Gateway, Sockets
 from grid.process.http import HttpPages
 from grid.process.pages import Snapshot
-from grid.process.relatives import StorageLinks, take_socket
 from grid.process.sessions import Sessions
 from grid.process.settings import NodeSettings
 from grid.process.status import status_document, view_of
+from grid.process.storage_links import StorageLinks, take_socket
 from grid.process.surroundings import Surroundings
 from grid.process.tasks import NodeTasks
 from grid.transport.stream import FrameStream, attach

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from grid.errors import ProtocolError
-from grid.process.storage_link import WAIT, Answer, ClientLink, HeldAnswer, Wait
 from grid.process.storage_network import NetworkEnd
+from grid.process.storage_output import WAIT, Answer, ClientLink, HeldAnswer, Wait
 from grid.replication.options import ReplicationOptions
 from grid.replication.replicator import Replicator
 from grid.storage.messages import (

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from grid.process.storage_link import Link
+from grid.process.storage_output import Link
 from grid.replication.replicator import Replicator
 from grid.storage.store import Store
 from grid.types import log_text, short

@@ -8,7 +8,7 @@ import pytest
 
 from grid.process import storage as storage_module
 from grid.process.storage import UNSENT_BYTES_MAX
-from grid.process.storage_link import ClientLink
+from grid.process.storage_output import ClientLink
 from grid.storage.messages import (
     Found,
     FoundLarge,

@@ -11,8 +11,8 @@ from multiprocessing import Pipe
 import pytest
 
 from grid.partition.messages import Holding, HoldingRole
-from grid.process.storage_link import PIECES_MAX
 from grid.process.storage_network import NetworkEnd
+from grid.process.storage_output import PIECES_MAX
 from grid.replication.messages import (
     Assignment,
     CopyTarget,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grid.process.storage_link import PIECES_MAX, ClientLink, HeldAnswer
+from grid.process.storage_output import PIECES_MAX, ClientLink, HeldAnswer
 from grid.storage.messages import Done
 from grid.storage.partition import Partition
 from grid.storage.replies import Held
