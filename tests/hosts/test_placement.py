@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 import grid
 from grid.client.current import current_node
 from grid.client.session import Grid
+from grid.errors import GridError
 from grid.hosts.network import lan, wait_until
 from tests.hosts.test_formation import form, told_by
 
@@ -22,6 +24,7 @@ TASK_CPU_S = 0.02
 DEADLINE_S = 120.0
 QUOTA = 0.2
 """Cores: together they leave more than half of a small machine to other tests."""
+BUSY_PERCENT = 90.0
 SHARE_MAX = 0.6
 """Of what the host had without the hog."""
 
@@ -58,7 +61,12 @@ def test_hog_on_one_of_four_hosts_cuts_its_share_of_the_tasks():
 
             def wait_until_free(wanted: set[str]) -> None:
                 """Also of what nodes need to start, and of the tasks before."""
-                wait_until(lambda: free_hosts(client) == wanted, lambda: told_by(hogged))
+                try:
+                    wait_until(lambda: free_hosts(client) == wanted, lambda: told_by(hogged))
+                except GridError:
+                    if wanted - free_hosts(client) and psutil.cpu_percent(1.0) > BUSY_PERCENT:
+                        pytest.skip("other programs use all cores: no host of this machine is free")
+                    raise
 
             wait_until_free(hosts)
             before = tasks_per_host(client)
