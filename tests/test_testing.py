@@ -32,6 +32,20 @@ from pathlib import Path
 def test_reads_in_the_same_session(one):
     Path("pid").write_text(str(one.map("m")["pid"]))
 """,
+    "test_third.py": """
+from grid.testing import cluster
+
+own = cluster(workers=1, storage_processes=1, scope="module")
+
+def test_writes(own):
+    own.map("m")["by"] = "the first test"
+
+def test_reads_in_the_same_module(own):
+    assert own.map("m")["by"] == "the first test"
+
+def test_has_not_the_cluster_of_the_session(own, one):
+    assert "by" not in one.map("m")
+""",
 }
 
 
@@ -51,5 +65,5 @@ def test_a_user_s_tests_share_it_and_nothing_is_left_of_it(tmp_path: Path):
         timeout=120,
         check=False,
     )
-    assert "2 passed" in finished.stdout, finished.stdout
+    assert "5 passed" in finished.stdout, finished.stdout
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
